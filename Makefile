@@ -1,0 +1,53 @@
+# make play [PORT=8800]   serve the game and open it in the browser (base install: no torch)
+# make test               run every test (base install + extras train and dev)
+# make lint               formatting, rules, types, room boundaries (same install as make test)
+#
+# Each does its own set-up in .venv and repeats it only when pyproject.toml or constraints.txt changed.
+
+PORT ?= 8800
+JOBS ?= 2
+VENV := .venv
+PY := $(VENV)/bin/python
+BASE := $(VENV)/.installed-base
+FULL := $(VENV)/.installed-full
+INPUTS := pyproject.toml constraints.txt tools/setup.sh
+
+# A stamp counts only while the environment behind it works and holds this very checkout.
+HOME_OF = import pathlib, pushjepa; print(pathlib.Path(pushjepa.__file__).resolve().parents[2])
+ifneq ($(shell $(PY) -I -c '$(HOME_OF)' 2>/dev/null),$(realpath $(CURDIR)))
+$(BASE): FORCE
+endif
+
+.PHONY: play test lint format constraints FORCE
+.NOTPARALLEL:
+
+play: $(BASE)
+	$(PY) -m pushjepa play --port $(PORT)
+
+test: $(FULL)
+	$(PY) -m pytest -n $(JOBS)
+
+lint: $(FULL)
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: $(FULL)
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+# Newest versions that fit together; commit the result together with the change that needed it.
+constraints:
+	tools/setup.sh constraints
+
+$(BASE): $(INPUTS)
+	tools/setup.sh base
+	touch $@
+
+# The full install holds the base one, so a newer base (or a new environment) makes this one due again.
+$(FULL): $(BASE) $(INPUTS)
+	tools/setup.sh full
+	touch $@
+
+FORCE:

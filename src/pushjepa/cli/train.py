@@ -1,0 +1,37 @@
+"""``pushjepa train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pushjepa.cli.common import console, missing_extra
+
+
+def train(
+    preset: Annotated[str, typer.Option(help="compact, vit-tiny, or a .toml file.")] = "compact",
+    data: Annotated[Path, typer.Option(help="An episode store, from `pushjepa generate`.")] = Path("data/episodes"),
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. (default: runs/PRESET)")] = None,
+    init_from: Annotated[Path | None, typer.Option(help="A checkpoint folder whose weights to start from.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that draw frames; 0 draws in this one.")] = 0,
+) -> None:
+    """Train a world model; the finished checkpoint lies in OUT/checkpoint."""
+    try:
+        from pushjepa.training.presets import load_preset
+        from pushjepa.training.recipe import TrainingOptions
+        from pushjepa.training.recipe import train as run
+    except ModuleNotFoundError as error:
+        raise missing_extra(error, "training") from None
+    recipe = load_preset(preset)
+    folder = out or Path("runs") / recipe.name
+    if (folder / "preset.json").exists() and not resume:
+        raise ValueError(f"{folder} holds a run already; go on with it by --resume, or choose another --out")
+    if resume and not (folder / "preset.json").exists():
+        raise ValueError(f"{folder} holds no run to go on with; leave --resume out to start one")
+    options = TrainingOptions(data, folder, init_from, device=device, threads=threads, workers=workers)
+    console.print(f"checkpoint in {run(recipe, options)}", highlight=False)

@@ -1,0 +1,169 @@
+"""Training windows: a model's context and what came after it, cut from episodes at turn boundaries.
+
+A window holds ``history`` frames of context and ``targets`` frames to predict, one turn (5 env steps) apart. It may
+begin at the very start of an episode; then it is padded exactly as play pads the start of a match, by
+:func:`pushjepa.relay.contract.last_history`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pushjepa.data.scenes import random_scenes
+from pushjepa.data.store import Episodes
+from pushjepa.physics import Physics, mirror_block, mirror_state
+from pushjepa.relay.scene import Frame, Scene
+from pushjepa.relay.stages import get_stage
+
+__all__ = [
+    "MOVED",
+    "WindowBatch",
+    "Windows",
+    "draw_states",
+    "draw_windows",
+    "make_scenes",
+    "mirror_window",
+    "random_scenes",
+]
+
+MOVED = 10.0  #: px the block must travel in a turn for the turn to count as one that moved it
+
+
+@dataclass(frozen=True)
+class WindowBatch:
+    """B windows of L = history + targets frames.
+
+    Attributes:
+        states: (B, L, 7) float32.
+        blocks: (B, L - 1, 5, 2, 2) float32 joint action blocks between them, zeros where nothing had happened yet.
+        actors: (B, L - 1) int64, 0 for p1, 1 for p2, -1 where nothing had happened yet.
+        stage: (B,) int64 stage index.
+        frame: (B, L) int64, where each state stands in the episodes' boundaries laid end to end; names a cached latent.
+        mirrored: (B,) bool, whether the window is seen from the other seat.
+    """
+
+    states: NDArray[np.float32]
+    blocks: NDArray[np.float32]
+    actors: NDArray[np.int64]
+    stage: NDArray[np.int64]
+    frame: NDArray[np.int64]
+    mirrored: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    def take(self, rows: NDArray[np.generic] | slice) -> WindowBatch:
+        """Some of the windows."""
+        return WindowBatch(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+
+class Windows:
+    """All windows of some episodes.
+
+    Args:
+        episodes: where they are cut from.
+        history: frames of context.
+        targets: frames to predict.
+
+    Attributes:
+        episode: (W,) episode of each window.
+        turn: (W,) its newest context frame, counted in turn boundaries.
+        moved: (W,) whether the first turn after the context moves the block by more than ``MOVED`` px.
+
+    Raises:
+        ValueError: lengths that do not fit the episodes.
+    """
+
+    def __init__(self, episodes: Episodes, history: int = 3, targets: int = 1) -> None:
+        if history < 1 or not 1 <= targets <= episodes.turns:
+            raise ValueError(
+                f"windows need a history of at least 1 and 1 to {episodes.turns} targets, got {history} and {targets}"
+            )
+        self.episodes, self.history, self.targets = episodes, history, targets
+        starts = episodes.turns - targets + 1
+        self.episode = np.repeat(np.arange(len(episodes)), starts)
+        self.turn = np.tile(np.arange(starts), len(episodes))
+        travel = np.diff(episodes.boundaries[..., 4:6], axis=1)  # (N, T, 2)
+        self.moved = (np.hypot(travel[..., 0], travel[..., 1]) > MOVED)[self.episode, self.turn]
+        self._moved_rows = np.flatnonzero(self.moved)
+
+    def __len__(self) -> int:
+        return len(self.episode)
+
+    def at(self, rows: NDArray[np.int64]) -> WindowBatch:
+        """The windows with these numbers (B,)."""
+        data = self.episodes
+        episode, turn = self.episode[rows, None], self.turn[rows, None]
+        offsets = np.arange(self.history + self.targets) - (self.history - 1)
+        frames = np.maximum(turn + offsets, 0)  # (B, L): the first frame is repeated
+        between = turn + offsets[:-1]  # (B, L - 1)
+        before = between < 0
+        blocks = data.blocks[episode, np.maximum(between, 0)]
+        blocks[before] = 0.0
+        actors = np.where(before, -1, data.actors[episode, np.maximum(between, 0)])
+        return WindowBatch(
+            states=data.boundaries[episode, frames],
+            blocks=blocks,
+            actors=actors,
+            stage=data.stage[episode[:, 0]],
+            frame=episode * (data.turns + 1) + frames,
+            mirrored=np.zeros(len(frames), dtype=bool),
+        )
+
+    def sample(self, rng: np.random.Generator, n: int, moved: float = 0.0, mirror: bool = False) -> WindowBatch:
+        """``n`` windows with replacement.
+
+        Args:
+            rng: where the randomness comes from.
+            n: how many.
+            moved: share drawn from the windows whose next turn moves the block; the rest is drawn from all.
+            mirror: whether to show each with even chance from the other seat.
+        """
+        rows = rng.integers(len(self), size=n)
+        if moved > 0.0 and len(self._moved_rows):
+            chosen = rng.random(n) < moved
+            rows[chosen] = self._moved_rows[rng.integers(len(self._moved_rows), size=int(chosen.sum()))]
+        batch = self.at(rows)
+        return mirror_window(batch, rng.random(n) < 0.5) if mirror else batch
+
+
+def mirror_window(batch: WindowBatch, rows: NDArray[np.bool_] | None = None) -> WindowBatch:
+    """Windows as seen from the other seat: left and right swapped, p1 and p2 swapped in states, blocks and actors.
+
+    Args:
+        batch: the windows.
+        rows: (B,) which of them; all if None.
+    """
+    chosen = np.ones(len(batch), dtype=bool) if rows is None else rows
+    states, blocks, actors = batch.states.copy(), batch.blocks.copy(), batch.actors.copy()
+    states[chosen] = mirror_state(states[chosen].astype(np.float64))
+    blocks[chosen] = mirror_block(blocks[chosen][..., ::-1, :].astype(np.float64))
+    actors[chosen] = np.where(actors[chosen] < 0, -1, 1 - actors[chosen])
+    return replace(batch, states=states, blocks=blocks, actors=actors, mirrored=batch.mirrored ^ chosen)
+
+
+def make_scenes(stages: Sequence[str], size: int, physics: Physics | None = None) -> list[Scene]:
+    """A drawer for each stage, in the order that a stage index points into; frames of ``size`` pixels."""
+    laws = physics or Physics()
+    return [Scene(get_stage(name), size, laws.block_shape, laws.block_scale) for name in stages]
+
+
+def draw_states(states: NDArray[np.floating], stage_index: NDArray[np.int64], scenes: Sequence[Scene]) -> Frame:
+    """Frames (N, H, W, 3) uint8 of states (N, 7), each on the stage of its index (N,)."""
+    size = scenes[0].size
+    out = np.empty((len(states), size, size, 3), dtype=np.uint8)
+    for i, (state, which) in enumerate(zip(states.tolist(), stage_index.tolist(), strict=True)):
+        out[i] = scenes[which].draw(state)
+    return out
+
+
+def draw_windows(batch: WindowBatch, scenes: Sequence[Scene]) -> Frame:
+    """Frames (B, L, H, W, 3) uint8 of a batch of windows."""
+    count, length, width = batch.states.shape
+    flat = batch.states.reshape(count * length, width)
+    drawn = draw_states(flat, np.repeat(batch.stage, length), scenes)
+    return drawn.reshape(count, length, *drawn.shape[1:])

@@ -1,0 +1,62 @@
+"""The architecture of a world model as a frozen record; it travels with the weights in ``config.json``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+ENCODERS = ("keypoint", "vit-tiny")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of every part. Unknown names are refused, so that a typo fails in the first second.
+
+    Attributes:
+        encoder: ``keypoint`` (small convolutional, spatial-softmax key points) or ``vit-tiny`` (timm, patch 14).
+        frame_size: height and width of a frame, px.
+        width: D, numbers in a latent.
+        projector_hidden: hidden width of the projector.
+        history: frames of context.
+        frameskip: env steps in an action block.
+        agents: agents on the board.
+        layers, heads, head_width, mlp_hidden, dropout: the predictor's transformer.
+        action_encoder: ``mlp`` with the actor given explicitly, or ``linear`` as published (actor implicit).
+        head_hidden: hidden width of the state head.
+    """
+
+    encoder: str = "keypoint"
+    frame_size: int = 112
+    width: int = 192
+    projector_hidden: int = 2048
+    history: int = 3
+    frameskip: int = 5
+    agents: int = 2
+    layers: int = 4
+    heads: int = 8
+    head_width: int = 64
+    mlp_hidden: int = 1024
+    dropout: float = 0.0
+    action_encoder: str = "mlp"
+    head_hidden: int = 256
+
+    def __post_init__(self) -> None:
+        if self.encoder not in ENCODERS:
+            raise ValueError(f"unknown encoder {self.encoder!r}; choose one of {', '.join(ENCODERS)}")
+        if self.action_encoder not in ("mlp", "linear"):
+            raise ValueError(f"unknown action_encoder {self.action_encoder!r}; choose mlp or linear")
+        if self.encoder == "vit-tiny" and self.frame_size % 14:
+            raise ValueError(f"vit-tiny has patches of 14 px: frame_size must be a multiple, got {self.frame_size}")
+        if self.encoder == "keypoint" and self.frame_size % 4:
+            raise ValueError(f"the keypoint encoder halves twice: frame_size must divide by 4, got {self.frame_size}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"unknown model option {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        return cls(**values)

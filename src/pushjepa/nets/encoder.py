@@ -1,0 +1,102 @@
+"""From pixels to one vector: the two backbones and the projector."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pushjepa.nets.config import ModelConfig
+
+
+class Normalise(nn.Module):
+    """Frames (N, H, W, 3) of 0 ... 255 to (N, 3, H, W) about zero."""
+
+    def forward(self, frames: Tensor) -> Tensor:
+        # The board is dark: its mean brightness is near 0.15 and its spread near 0.2.
+        return (frames.permute(0, 3, 1, 2).float() / 255.0 - 0.15) / 0.2
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions about a skip connection; the first may be dilated to see farther."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu(self.norm1(self.conv1(x)))
+        return functional.relu(x + self.norm2(self.conv2(y)))
+
+
+class KeypointEncoder(nn.Module):
+    """A small convolutional encoder that ends in spatial-softmax key points (Levine et al., 2016).
+
+    Each of ``points`` feature maps is turned into a distribution over the image, of which the mean (x, y) and the
+    second moments (xx, yy, xy) are kept: where a thing is and how it lies. Positions and angle are learned from a
+    fraction of the frames that a flattened map needs.
+    """
+
+    basis: Tensor
+
+    def __init__(self, width: int, frame_size: int, channels: tuple[int, int] = (16, 32), points: int = 32) -> None:
+        super().__init__()
+        first, second = channels
+        self.normalise = Normalise()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, first, 5, stride=2, padding=2, bias=False),
+            nn.BatchNorm2d(first),
+            nn.ReLU(),
+            nn.Conv2d(first, second, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(second),
+            nn.ReLU(),
+        )
+        self.blocks = nn.Sequential(ResidualBlock(second, 1), ResidualBlock(second, 2))
+        self.maps = nn.Conv2d(second, points, 1)
+        self.out = nn.Linear(points * 5, width)
+        line = torch.linspace(-1.0, 1.0, frame_size // 4)
+        y, x = torch.meshgrid(line, line, indexing="ij")
+        self.register_buffer("basis", torch.stack([x, y, x * x, y * y, x * y], dim=-1).flatten(0, 1), persistent=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Frames (N, H, W, 3) of 0 ... 255 to features (N, width)."""
+        maps = self.maps(self.blocks(self.stem(self.normalise(frames))))  # (N, P, h, w)
+        heat = maps.flatten(2).softmax(dim=-1)  # (N, P, h*w)
+        x, y, xx, yy, xy = (heat @ self.basis).unbind(dim=-1)  # each (N, P)
+        # Spreads are small next to positions: 4 brings both to one scale.
+        moments = torch.stack([x, y, 4 * (xx - x * x), 4 * (yy - y * y), 4 * (xy - x * y)], dim=-1)
+        return self.out(moments.flatten(1))
+
+
+class VitTinyEncoder(nn.Module):
+    """timm's ViT-Tiny with patches of 14 px, from scratch; the class token is the feature, as in LeWorldModel."""
+
+    def __init__(self, width: int, frame_size: int) -> None:
+        super().__init__()
+        import timm  # heavy, and only this preset needs it
+
+        self.normalise = Normalise()
+        self.vit = timm.create_model(
+            "vit_tiny_patch16_224", pretrained=False, patch_size=14, img_size=frame_size, num_classes=0
+        )
+        self.out = nn.Identity() if self.vit.num_features == width else nn.Linear(self.vit.num_features, width)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Frames (N, H, W, 3) of 0 ... 255 to features (N, width)."""
+        return self.out(self.vit(self.normalise(frames)))
+
+
+class Projector(nn.Sequential):
+    """MLP width-hidden-width with BatchNorm; what it gives is the latent. (N, width) to (N, width)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__(nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.GELU(), nn.Linear(hidden, width))
+
+
+def build_encoder(config: ModelConfig) -> nn.Module:
+    """The backbone that ``config`` names."""
+    kinds = {"keypoint": KeypointEncoder, "vit-tiny": VitTinyEncoder}
+    return kinds[config.encoder](config.width, config.frame_size)

@@ -1,0 +1,33 @@
+"""pymunk bodies and the board; exact states in, exact states out; no drawing, no rules."""
+
+from pushjepa.physics.board import STATE_FIELDS, STATE_SIZE, Board, check_block, check_state
+from pushjepa.physics.geometry import (
+    BLOCK_SHAPES,
+    Obstacle,
+    Pillar,
+    Wall,
+    block_parts,
+    mirror_block,
+    mirror_state,
+    place,
+    wrap_angle,
+)
+from pushjepa.physics.parameters import Physics
+
+__all__ = [
+    "BLOCK_SHAPES",
+    "STATE_FIELDS",
+    "STATE_SIZE",
+    "Board",
+    "Obstacle",
+    "Physics",
+    "Pillar",
+    "Wall",
+    "block_parts",
+    "check_block",
+    "check_state",
+    "mirror_block",
+    "mirror_state",
+    "place",
+    "wrap_angle",
+]

@@ -1,0 +1,198 @@
+"""One turn of pushing, in a pymunk space built afresh from seven numbers.
+
+pymunk keeps solver caches between steps, so a match that simply went on would differ from one restored from its
+state. Building the space anew for every turn makes a turn a pure function of (state, actor, action block): the
+oracle, every replay and ``set_state`` rest on that. The turn is always computed as if p1 acted, on a mirrored board
+when it is p2's, so that neither seat can gain from the order in which the solver visits contacts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pymunk
+
+from pushjepa.physics import constants as c
+from pushjepa.physics.geometry import (
+    Array,
+    Obstacle,
+    Pillar,
+    Wall,
+    block_parts,
+    mirror_block,
+    mirror_state,
+    place,
+)
+from pushjepa.physics.parameters import Physics
+
+STATE_FIELDS = ("p1_x", "p1_y", "p2_x", "p2_y", "block_x", "block_y", "angle")
+STATE_SIZE = len(STATE_FIELDS)
+
+
+def check_state(state: Array) -> Array:
+    """Return ``state`` as float64 (7,), or raise ValueError if it is not a finite position on the board."""
+    s = np.asarray(state, dtype=np.float64)
+    if s.shape != (STATE_SIZE,):
+        raise ValueError(f"a board state has shape ({STATE_SIZE},), got {s.shape}")
+    if not np.isfinite(s).all():
+        raise ValueError("a board state must be finite")
+    if (s[:6] < 0).any() or (s[:6] > c.BOARD_SIZE).any():
+        raise ValueError(f"a board state must lie on the board, 0 to {c.BOARD_SIZE:g} px: {s[:6].round(1).tolist()}")
+    return s
+
+
+def check_block(block: Array) -> Array:
+    """Return an action block as float64 (5, 2), or raise ValueError if it is malformed, not finite or beyond [-1, 1]."""
+    b = np.asarray(block, dtype=np.float64)
+    if b.shape != (c.TURN_STEPS, 2):
+        raise ValueError(f"an action block has shape ({c.TURN_STEPS}, 2), got {b.shape}")
+    if not np.isfinite(b).all():
+        raise ValueError("an action block must be finite")
+    if (np.abs(b) > 1.0).any():
+        raise ValueError(f"actions must lie in [-1, 1], got {np.abs(b).max():.3g}")
+    return b
+
+
+class Board:
+    """The push board: static obstacles and the laws of physics; no position of its own.
+
+    Args:
+        obstacles: fixed shapes, the same set when mirrored left to right.
+        physics: the laws.
+
+    Raises:
+        ValueError: the obstacles favour a seat (they are not their own mirror image).
+    """
+
+    def __init__(self, obstacles: Sequence[Obstacle] = (), physics: Physics | None = None) -> None:
+        self.obstacles = tuple(obstacles)
+        self.physics = physics or Physics()
+        if set(self.obstacles) != {o.mirrored() for o in self.obstacles}:
+            raise ValueError("obstacles must be their own mirror image, or one seat would gain from them")
+        self._parts = block_parts(self.physics.block_shape, self.physics.block_scale)
+        self._moment = self._block_moment()
+        self._verify_physics()
+
+    def run_turn(self, state: Array, actor: str, block: Array) -> Array:
+        """Let ``actor`` act for one turn while the other agent is commanded to stand still.
+
+        Args:
+            state: (7,) p1 xy, p2 xy, block xy in px, angle in radians; everything at rest.
+            actor: "p1" or "p2".
+            block: (5, 2) commanded velocities in [-1, 1].
+
+        Returns:
+            (5, 7) float64, the state after each env step; the last row is the next position.
+
+        Raises:
+            ValueError: a malformed state or action block, or an unknown actor.
+        """
+        if actor not in c.AGENTS:
+            raise ValueError(f"actor must be one of {', '.join(c.AGENTS)}, got {actor!r}")
+        state, block = check_state(state).copy(), check_block(block)
+        # An exact fold into [-pi, pi], so that a pose given with whole turns added plays the same.
+        state[-1] = math.remainder(state[-1], math.tau)
+        if actor == "p1":
+            return self._simulate(state, block)
+        return mirror_state(self._simulate(mirror_state(state), mirror_block(block)))
+
+    def _simulate(self, state: Array, block: Array) -> Array:
+        """p1 acts; see :meth:`run_turn`."""
+        space, actor, waiter, tee = self._build(state)
+        damping = self.physics.damping**c.SUBSTEP_SECONDS
+        limit = self.physics.agent_force
+        states = np.empty((c.TURN_STEPS, STATE_SIZE))
+        for step in range(c.TURN_STEPS):
+            goal_x, goal_y = (block[step] * self.physics.agent_speed).tolist()
+            for _ in range(c.SUBSTEPS):
+                _drive(actor, goal_x, goal_y, damping, limit)
+                _drive(waiter, 0.0, 0.0, damping, limit)
+                space.step(c.SUBSTEP_SECONDS)
+            states[step] = (*actor.position, *waiter.position, *tee.position, tee.angle)
+        # The solver lets resting contacts sink in by a fraction of a pixel; positions themselves stay on the board.
+        np.clip(states[:, :6], 0.0, c.BOARD_SIZE, out=states[:, :6])
+        return states
+
+    def _build(self, state: Array) -> tuple[pymunk.Space, pymunk.Body, pymunk.Body, pymunk.Body]:
+        space = pymunk.Space()
+        space.iterations = c.SOLVER_ITERATIONS
+        space.damping = self.physics.damping
+        for shape in _wall_shapes(space.static_body, self.obstacles):
+            shape.friction = c.WALL_FRICTION
+            space.add(shape)
+        agents = []
+        for x, y in (state[0:2].tolist(), state[2:4].tolist()):
+            body = pymunk.Body(c.AGENT_MASS, float("inf"))
+            body.position = (x, y)
+            disc = pymunk.Circle(body, c.AGENT_RADIUS)
+            disc.friction = c.AGENT_FRICTION
+            space.add(body, disc)
+            agents.append(body)
+        tee = pymunk.Body(self.physics.block_mass, self._moment)
+        tee.position = (float(state[4]), float(state[5]))
+        tee.angle = float(state[6])
+        space.add(tee)
+        for corners in self._parts:
+            part = pymunk.Poly(tee, corners.tolist())
+            part.friction = self.physics.block_friction
+            space.add(part)
+        return space, agents[0], agents[1], tee
+
+    def _block_moment(self) -> float:
+        areas = [pymunk.area_for_poly(p.tolist()) for p in self._parts]
+        masses = [self.physics.block_mass * a / sum(areas) for a in areas]
+        return sum(
+            pymunk.moment_for_poly(m, p.tolist()) for m, p in zip(masses, self._parts, strict=True)
+        )
+
+    def _verify_physics(self) -> None:
+        """Read every option back from the bodies: a knob that turned nothing would be a silent lie."""
+        space, actor, _, tee = self._build(np.array([100.0, 256.0, 400.0, 256.0, 256.0, 256.0, 0.0]))
+        area = sum(abs(pymunk.area_for_poly(part.get_vertices())) for part in tee.shapes if isinstance(part, pymunk.Poly))
+        wanted = sum(abs(pymunk.area_for_poly(p.tolist())) for p in self._parts)
+        found = {
+            "block_mass": np.isclose(tee.mass, self.physics.block_mass),
+            "block_friction": all(np.isclose(part.friction, self.physics.block_friction) for part in tee.shapes),
+            "block_shape": len(tee.shapes) == len(self._parts),
+            "block_scale": np.isclose(area, wanted),
+            "damping": np.isclose(space.damping, self.physics.damping),
+            "agent mass": np.isclose(actor.mass, c.AGENT_MASS),
+        }
+        for name, good in found.items():
+            if not good:
+                raise RuntimeError(f"the physics engine did not take {name}")
+
+    def block_corners(self, state: Array) -> tuple[Array, ...]:
+        """Corners (4, 2) px of each part of the block at its pose in ``state`` (7,)."""
+        return tuple(place(p, float(state[4]), float(state[5]), float(state[6])) for p in self._parts)
+
+
+def _drive(body: pymunk.Body, goal_x: float, goal_y: float, damping: float, limit: float) -> None:
+    """Push ``body`` towards a velocity with a force of at most ``limit``, made up for the damping of this substep."""
+    vx, vy = body.velocity
+    fx = (goal_x - vx * damping) * c.AGENT_MASS / c.SUBSTEP_SECONDS
+    fy = (goal_y - vy * damping) * c.AGENT_MASS / c.SUBSTEP_SECONDS
+    norm = (fx * fx + fy * fy) ** 0.5
+    scale = 1.0 if norm <= limit else limit / norm
+    body.force = (fx * scale, fy * scale)
+
+
+def _wall_shapes(static: pymunk.Body, obstacles: Sequence[Obstacle]) -> list[pymunk.Shape]:
+    """The four walls as thick boxes outside their inner faces, and the stage's obstacles."""
+    low, high, thick = c.WALL_INSET, c.BOARD_SIZE - c.WALL_INSET, 200.0
+    rects = [
+        Wall(low - thick, low - thick, low, high + thick),
+        Wall(high, low - thick, high + thick, high + thick),
+        Wall(low, low - thick, high, low),
+        Wall(low, high, high, high + thick),
+    ]
+    shapes: list[pymunk.Shape] = []
+    for item in [*rects, *obstacles]:
+        if isinstance(item, Pillar):
+            shapes.append(pymunk.Circle(static, item.radius, (item.x, item.y)))
+        else:
+            corners = [(item.left, item.top), (item.right, item.top), (item.right, item.bottom), (item.left, item.bottom)]
+            shapes.append(pymunk.Poly(static, corners))
+    return shapes

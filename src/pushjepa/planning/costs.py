@@ -1,0 +1,69 @@
+"""What a plan is worth, judged on the states (and latents) that the model imagines. Lower is better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from pushjepa.physics.geometry import Array
+from pushjepa.relay.contract import Point, Side
+from pushjepa.relay.rules import SIDES
+from pushjepa.runtime.contract import FloatArray
+
+
+class Cost(Protocol):
+    """A cost is built with its goal; after that it is a function of a rollout."""
+
+    def __call__(self, states: Array, latents: FloatArray) -> Array:
+        """Cost (S,) of the decoded states (S, H, 7) and latents (S, H, K, D) after each of H blocks."""
+        ...
+
+
+#: Builds the cost of one turn from the side that plans and the goals, own first, in board px.
+CostFactory = Callable[[Side, tuple[Point, Point]], Cost]
+
+
+@dataclass(frozen=True)
+class BlockToGoal:
+    """Distance in px of the block's centre from ``goal`` at the end."""
+
+    goal: Point
+
+    def __call__(self, states: Array, latents: FloatArray) -> Array:
+        return _distance(states[:, -1, 4:6], np.array(self.goal))
+
+
+@dataclass(frozen=True)
+class AgentToBlock:
+    """Distance in px of ``side``'s agent from the block's centre at the end."""
+
+    side: Side
+
+    def __call__(self, states: Array, latents: FloatArray) -> Array:
+        first = 2 * SIDES.index(self.side)
+        return _distance(states[:, -1, first : first + 2], states[:, -1, 4:6])
+
+
+@dataclass(frozen=True)
+class WeightedSum:
+    """Costs added up, each (weight, cost)."""
+
+    terms: tuple[tuple[float, Cost], ...]
+
+    def __call__(self, states: Array, latents: FloatArray) -> Array:
+        total = np.zeros(len(states))
+        for weight, cost in self.terms:
+            total += weight * cost(states, latents)
+        return total
+
+
+def push_cost(side: Side, goals: tuple[Point, Point]) -> Cost:
+    """The published cost, |agent - block| + 2 |block - own goal|: stay at the block, and bring it home."""
+    return WeightedSum(((1.0, AgentToBlock(side)), (2.0, BlockToGoal(goals[0]))))
+
+
+def _distance(a: Array, b: Array) -> Array:
+    return np.asarray(np.hypot(a[:, 0] - b[..., 0], a[:, 1] - b[..., 1]))

@@ -1,0 +1,116 @@
+"""What the backends share: checking shapes, sliding the context along a rollout, reading the head's numbers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pushjepa.physics.constants import BOARD_SIZE
+from pushjepa.runtime.contract import Context, FloatArray, ModelSpec
+
+CENTRE = BOARD_SIZE / 2
+
+
+class Backend(ABC):
+    """A one-token world model whose four functions are computed somewhere.
+
+    A rollout's first block shares its past among all candidates and goes through ``_first``; later blocks each have a
+    past of their own and go through ``_next``.
+    """
+
+    def __init__(self, spec: ModelSpec, name: str) -> None:
+        self.spec = spec
+        self.name = name
+
+    @abstractmethod
+    def _encode(self, frames: NDArray[np.uint8]) -> FloatArray:
+        """(N, H, W, 3) uint8 to (N, D)."""
+
+    @abstractmethod
+    def _first(
+        self,
+        past: FloatArray,
+        past_blocks: FloatArray,
+        past_actors: NDArray[np.int64],
+        latest: FloatArray,
+        blocks: FloatArray,
+        actors: NDArray[np.int64],
+    ) -> FloatArray:
+        """(1, h-1, D), (1, h-1, f, a, 2), (1, h-1), (1, D), (S, f, a, 2), (S,) to (S, D)."""
+
+    @abstractmethod
+    def _next(
+        self,
+        past: FloatArray,
+        past_blocks: FloatArray,
+        past_actors: NDArray[np.int64],
+        latest: FloatArray,
+        blocks: FloatArray,
+        actors: NDArray[np.int64],
+    ) -> FloatArray:
+        """(S, h-1, D), (S, h-1, f, a, 2), (S, h-1), (S, D), (S, f, a, 2), (S,) to (S, D)."""
+
+    @abstractmethod
+    def _decode(self, latents: FloatArray) -> FloatArray:
+        """(N, D) to (N, 8)."""
+
+    def encode(self, frames: NDArray[np.uint8]) -> FloatArray:
+        """Frames (N, H, W, 3) uint8 to latents (N, 1, D); see :class:`~pushjepa.runtime.contract.WorldModel`."""
+        size = self.spec.frame_size
+        if frames.ndim != 4 or frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8:
+            raise ValueError(f"frames must be (N, {size}, {size}, 3) uint8, got {frames.shape} {frames.dtype}")
+        return self._encode(np.ascontiguousarray(frames))[:, None]
+
+    def rollout(
+        self,
+        context: Context,
+        candidates: FloatArray,
+        actors: NDArray[np.int64],
+        conditions: FloatArray | None = None,
+    ) -> FloatArray:
+        """Imagine candidates (S, H, f, a, 2) to latents (S, H, 1, D); this model takes no ``conditions``."""
+        self._check(context, candidates, actors)
+        count, horizon = candidates.shape[:2]
+        candidates = np.ascontiguousarray(candidates, dtype=np.float32)
+        latents = np.ascontiguousarray(context.latents[:, 0], dtype=np.float32)  # (h, D)
+        past, blocks, who = latents[None], context.blocks[None].astype(np.float32), context.actors[None]
+        out = np.empty((count, horizon, 1, self.spec.width), dtype=np.float32)
+        for step in range(horizon):
+            acts = np.full(count, actors[step], dtype=np.int64)
+            predict = self._first if step == 0 else self._next
+            out[:, step, 0] = predict(past[:, :-1], blocks, who, past[:, -1], candidates[:, step], acts)
+            if step + 1 < horizon:
+                # The window slides: the oldest boundary leaves, the block just imagined joins the past.
+                past = _append(past, out[:, step])
+                blocks = _append(blocks, candidates[:, step, None])
+                who = _append(who, acts[:, None])
+        return out
+
+    def decode(self, latents: FloatArray) -> NDArray[np.float64]:
+        """Latents (..., 1, D) to states (..., 7): board px, and the angle in radians."""
+        lead = latents.shape[:-2]
+        flat = np.ascontiguousarray(latents.reshape(-1, self.spec.width), dtype=np.float32)
+        numbers = self._decode(flat).astype(np.float64)
+        angle = np.arctan2(numbers[:, 7], numbers[:, 6])
+        states = np.concatenate([numbers[:, :6] * CENTRE + CENTRE, angle[:, None]], axis=1)
+        return np.asarray(states.reshape(*lead, 7))
+
+    def _check(self, context: Context, candidates: FloatArray, actors: NDArray[np.int64]) -> None:
+        s = self.spec
+        if context.latents.shape != (s.history, s.tokens, s.width):
+            raise ValueError(f"context latents must be {(s.history, s.tokens, s.width)}, got {context.latents.shape}")
+        if context.blocks.shape != (s.history - 1, s.frameskip, s.agents, 2):
+            wanted = (s.history - 1, s.frameskip, s.agents, 2)
+            raise ValueError(f"context blocks must be {wanted}, got {context.blocks.shape}")
+        if candidates.ndim != 5 or candidates.shape[2:] != (s.frameskip, s.agents, 2):
+            raise ValueError(f"candidates must be (S, H, {s.frameskip}, {s.agents}, 2), got {candidates.shape}")
+        if actors.shape != candidates.shape[1:2]:
+            raise ValueError(f"one actor for each of {candidates.shape[1]} blocks, got {actors.shape}")
+
+
+def _append(window: NDArray[np.generic], item: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Drop the oldest entry of (P, n, ...) and append (S, 1, ...), P being 1 or S."""
+    kept = np.broadcast_to(window[:, 1:], (len(item), *window[:, 1:].shape[1:]))
+    return np.ascontiguousarray(np.concatenate([kept, item], axis=1))

@@ -1,0 +1,95 @@
+"""The checkpoint folder: ``config.json``, ``model.safetensors``, ONNX graphs and the card. Never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pushjepa.physics import STATE_FIELDS
+from pushjepa.runtime.contract import ModelSpec
+
+FORMAT = 1
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+GRAPHS = ("encoder.onnx", "first.onnx", "next.onnx", "decoder.onnx")
+CARD = "README.md"
+
+
+def resolve(model: str | Path | None) -> Path:
+    """The folder of a model: None is the bundled default, else a folder, else an ``owner/name`` on the Hugging Face Hub.
+
+    Raises:
+        ValueError: neither a folder nor a name that the Hub knows.
+    """
+    if model is None:
+        return Path(str(resources.files("pushjepa.runtime") / "models" / "compact"))
+    path = Path(model)
+    if path.is_dir():
+        return path
+    name = str(model)
+    if path.is_absolute() or name.startswith(".") or name.count("/") != 1:
+        raise ValueError(f"no checkpoint folder {name}; give a folder, or owner/name on the Hugging Face Hub")
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(name))
+    except Exception as error:  # the Hub client raises many kinds; whichever it was, there is no model
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"no checkpoint folder {name}, and the Hugging Face Hub did not give it: {reason}") from None
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read and check ``config.json``.
+
+    Raises:
+        ValueError: the folder is no checkpoint, or one of another format.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise ValueError(f"{folder} is no checkpoint folder: {CONFIG} is missing")
+    try:
+        config = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else None
+        raise ValueError(f"{path} has format {found!r}; this version reads format {FORMAT}")
+    for name in ("model", "files", "name"):
+        if name not in config:
+            raise ValueError(f"{path} lacks the entry {name!r}")
+    return config
+
+
+def verify(folder: Path, config: dict[str, Any]) -> None:
+    """Hold every file against the digest that was written with it.
+
+    Raises:
+        ValueError: a file is missing or is not the one that belongs here.
+    """
+    for name in (WEIGHTS, *GRAPHS):
+        if not (folder / name).is_file():
+            raise ValueError(f"checkpoint {folder} lacks {name}; export it again or fetch the folder whole")
+        if file_digest(folder / name) != config["files"].get(name):
+            raise ValueError(f"checkpoint {folder}: {name} does not match {CONFIG}; the files are of different exports")
+
+
+def spec_of(config: dict[str, Any]) -> ModelSpec:
+    """The runtime's view of a model's configuration."""
+    model = config["model"]
+    return ModelSpec(
+        tokens=1,
+        width=model["width"],
+        agents=model["agents"],
+        frameskip=model["frameskip"],
+        history=model["history"],
+        frame_size=model["frame_size"],
+        state_fields=STATE_FIELDS,
+    )

@@ -1,0 +1,81 @@
+"""The one contract between a world model and everything that plans with it. Arrays are NumPy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model takes and gives.
+
+    Attributes:
+        tokens: K, latent tokens per frame.
+        width: D, numbers per token.
+        agents: 2 in relay, 1 in Push-T.
+        frameskip: env steps in one action block.
+        history: frames of context.
+        frame_size: height and width in pixels of the frames it takes.
+        state_fields: names of what ``decode`` gives, in order.
+    """
+
+    tokens: int
+    width: int
+    agents: int
+    frameskip: int
+    history: int
+    frame_size: int
+    state_fields: tuple[str, ...]
+
+
+class Context(NamedTuple):
+    """The recent past of one match, already encoded and padded to the model's history.
+
+    ``latents`` (history, K, D) at turn boundaries, newest last; ``blocks`` (history-1, frameskip, agents, 2) and
+    ``actors`` (history-1,) between them, -1 where nothing had happened yet.
+    """
+
+    latents: FloatArray
+    blocks: FloatArray
+    actors: NDArray[np.int64]
+
+
+class WorldModel(Protocol):
+    """A world model at run time: pixels to latents, actions to later latents, latents to a readable state."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    def encode(self, frames: NDArray[np.uint8]) -> FloatArray:
+        """Frames (N, H, W, 3) uint8 to latents (N, K, D)."""
+        ...
+
+    def rollout(
+        self,
+        context: Context,
+        candidates: FloatArray,
+        actors: NDArray[np.int64],
+        conditions: FloatArray | None = None,
+    ) -> FloatArray:
+        """Imagine every candidate.
+
+        Args:
+            context: the recent past, shared by all candidates.
+            candidates: (S, H, frameskip, agents, 2) joint action blocks to come.
+            actors: (H,) who acts in each block.
+            conditions: (C,) numbers about the physics; a model may ignore them.
+
+        Returns:
+            (S, H, K, D) the predicted latents after each block.
+        """
+        ...
+
+    def decode(self, latents: FloatArray) -> NDArray[np.float64]:
+        """Latents (..., K, D) to states (..., 7): p1 xy, p2 xy, block xy in board px, angle in radians."""
+        ...

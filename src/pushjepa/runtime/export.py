@@ -1,0 +1,196 @@
+"""Writing a checkpoint folder from a trained model. Needs the ``train`` extra.
+
+The ONNX graphs hold no weights: their initialisers point into ``model.safetensors``, whose tensors lie there plainly
+one after another. The folder therefore stores every number once, in half precision, and both backends read the same.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import struct
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from onnx import TensorProto, helper
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import pushjepa
+from pushjepa.nets import JEPA
+from pushjepa.runtime.checkpoint import CONFIG, FORMAT, GRAPHS, WEIGHTS, file_digest
+
+OPSET = 18
+_SMALL = 4096  # numbers; anything smaller may stay inside the graph
+
+
+class _Encoder(nn.Module):
+    def __init__(self, model: JEPA) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.model.encode(frames)
+
+
+class _Predictor(nn.Module):
+    def __init__(self, model: JEPA) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, past: Tensor, past_blocks: Tensor, past_actors: Tensor, latest: Tensor, blocks: Tensor, actors: Tensor
+    ) -> Tensor:
+        return self.model.predict_last(past, past_blocks, past_actors, latest, blocks, actors)
+
+
+class _Decoder(nn.Module):
+    def __init__(self, model: JEPA) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return self.model.head(latents)
+
+
+def export_checkpoint(
+    model: JEPA,
+    folder: Path,
+    *,
+    preset: Mapping[str, Any],
+    data: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+) -> None:
+    """Write ``config.json``, ``model.safetensors`` (fp16 matrices) and the ONNX graphs.
+
+    Args:
+        model: the trained model; it is set to evaluation and its matrices are rounded to half precision in place, so
+            that every figure taken afterwards is a figure of what was written.
+        folder: where to; made if missing.
+        preset, data, metrics: what the model was trained with, on and to; kept in the config.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model.cpu().eval()
+    tensors = {name: _stored(value) for name, value in model.state_dict().items()}
+    model.load_state_dict({name: value.float() if value.is_floating_point() else value
+                           for name, value in tensors.items()})
+    save_file(tensors, folder / WEIGHTS)
+    _export_graphs(model, folder)
+    config = {
+        "format": FORMAT,
+        "pushjepa": pushjepa.__version__,
+        "name": preset["name"],
+        "model": model.config.to_dict(),
+        "parameters": model.parameters_by_part(),
+        "preset": preset,
+        "data": data,
+        "metrics": metrics,
+        "files": {name: file_digest(folder / name) for name in (WEIGHTS, *GRAPHS)},
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
+
+
+def _stored(value: Tensor) -> Tensor:
+    """Matrices in half precision; vectors, BatchNorm's variances among them, stay as they are."""
+    return value.half().contiguous() if value.is_floating_point() and value.ndim >= 2 else value.contiguous()
+
+
+def _export_graphs(model: JEPA, folder: Path) -> None:
+    c = model.config
+    count = torch.export.Dim("candidates", min=2, max=1_000_000)
+    many = {0: count}
+    frames = torch.zeros(2, c.frame_size, c.frame_size, 3, dtype=torch.uint8)
+    action = (c.frameskip, c.agents, 2)
+
+    def window(n: int) -> tuple[Tensor, ...]:
+        """Example inputs of the predictor with ``n`` pasts and 3 candidates."""
+        return (
+            torch.zeros(n, c.history - 1, c.width),
+            torch.zeros(n, c.history - 1, *action),
+            torch.zeros(n, c.history - 1, dtype=torch.long),
+            torch.zeros(n, c.width),
+            torch.zeros(3, *action),
+            torch.zeros(3, dtype=torch.long),
+        )
+
+    inputs = ["past", "past_blocks", "past_actors", "latest", "blocks", "actors"]
+    each, shared = tuple([many] * 6), (None, None, None, None, many, many)
+    _export(_Encoder(model), (frames,), (many,), ["frames"], folder / "encoder.onnx")
+    _export(_Predictor(model), window(1), shared, inputs, folder / "first.onnx")
+    _export(_Predictor(model), window(3), each, inputs, folder / "next.onnx")
+    _export(_Decoder(model), (torch.zeros(2, c.width),), (many,), ["latents"], folder / "decoder.onnx")
+
+
+def _export(
+    module: nn.Module, example: tuple[Tensor, ...], shapes: tuple[Any, ...], inputs: list[str], path: Path
+) -> None:
+    """Export one graph and move its weights out to the safetensors file beside it."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
+        program = torch.onnx.export(
+            module.eval(),
+            example,
+            dynamo=True,
+            optimize=False,
+            opset_version=OPSET,
+            dynamic_shapes=shapes,
+            input_names=inputs,
+            output_names=["out"],
+            verbose=False,
+        )
+    assert program is not None
+    graph = program.model_proto
+    _point_at_weights(graph, path.parent / WEIGHTS)
+    onnx.save(graph, path)
+
+
+def _point_at_weights(graph: onnx.ModelProto, weights: Path) -> None:
+    """Replace initialisers by references into the safetensors file, with a cast where that holds half precision."""
+    entries, start = _safetensors_layout(weights)
+    kept, casts = [], []
+    for item in graph.graph.initializer:
+        entry = entries.get(item.name.removeprefix("model."))
+        if entry is None:
+            if len(item.raw_data) > 4 * _SMALL:
+                raise RuntimeError(f"{item.name} is large and not in {weights.name}: the exporter changed it")
+            kept.append(item)
+            continue
+        half = entry["dtype"] == "F16"
+        name = f"{item.name}.half" if half else item.name
+        kept.append(_external(name, item, entry, start, weights.name, TensorProto.FLOAT16 if half else item.data_type))
+        if half:
+            casts.append(helper.make_node("Cast", [name], [item.name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.graph.node]
+    for node in nodes:  # the exporter notes in each node which line of whose source it came from
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for field, values in ((graph.graph.initializer, kept), (graph.graph.node, nodes)):
+        del field[:]
+        field.extend(values)
+    del graph.graph.value_info[:]
+    del graph.graph.metadata_props[:]
+    del graph.metadata_props[:]
+
+
+def _external(
+    name: str, item: TensorProto, entry: dict[str, Any], start: int, location: str, data_type: int
+) -> TensorProto:
+    """A tensor whose bytes lie in another file."""
+    low, high = entry["data_offsets"]
+    tensor = TensorProto(name=name, dims=item.dims, data_type=data_type, data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", location), ("offset", str(start + low)), ("length", str(high - low))):
+        tensor.external_data.add(key=key, value=value)
+    return tensor
+
+
+def _safetensors_layout(path: Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file, and where its data begin: 8 bytes of length, the JSON header, the data."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}, 8 + length

@@ -1,0 +1,79 @@
+"""The default backend: ONNX Runtime on the CPU, no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from pushjepa.runtime.backend import Backend
+from pushjepa.runtime.contract import FloatArray, ModelSpec
+
+_INPUTS = ("past", "past_blocks", "past_actors", "latest", "blocks", "actors")
+
+
+class OnnxBackend(Backend):
+    """Runs a checkpoint's four graphs.
+
+    Args:
+        folder: the checkpoint folder.
+        spec: what its config says.
+        name: the model's name.
+        threads: CPU threads; None takes all cores.
+
+    Raises:
+        ValueError: a graph that ONNX Runtime cannot load.
+    """
+
+    def __init__(self, folder: Path, spec: ModelSpec, name: str, threads: int | None = None) -> None:
+        super().__init__(spec, name)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = 3
+        # Spinning worker threads win a little time in one session and lose much with several beside each other.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._sessions: dict[str, Any] = {}
+        for graph in ("encoder", "first", "next", "decoder"):
+            try:
+                self._sessions[graph] = ort.InferenceSession(
+                    str(folder / f"{graph}.onnx"), options, providers=["CPUExecutionProvider"]
+                )
+            except Exception as error:  # ONNX Runtime has a class of its own for each way to be unreadable
+                raise ValueError(f"cannot load {folder / graph}.onnx: {str(error).splitlines()[0]}") from None
+
+    def _run(self, graph: str, *arrays: NDArray[np.generic]) -> FloatArray:
+        session = self._sessions[graph]
+        names = [item.name for item in session.get_inputs()]
+        result = session.run(None, dict(zip(names, arrays, strict=True)))[0]
+        return np.asarray(result, dtype=np.float32)
+
+    def _encode(self, frames: NDArray[np.uint8]) -> FloatArray:
+        return self._run("encoder", frames)
+
+    def _first(
+        self,
+        past: FloatArray,
+        past_blocks: FloatArray,
+        past_actors: NDArray[np.int64],
+        latest: FloatArray,
+        blocks: FloatArray,
+        actors: NDArray[np.int64],
+    ) -> FloatArray:
+        return self._run("first", past, past_blocks, past_actors, latest, blocks, actors)
+
+    def _next(
+        self,
+        past: FloatArray,
+        past_blocks: FloatArray,
+        past_actors: NDArray[np.int64],
+        latest: FloatArray,
+        blocks: FloatArray,
+        actors: NDArray[np.int64],
+    ) -> FloatArray:
+        return self._run("next", past, past_blocks, past_actors, latest, blocks, actors)
+
+    def _decode(self, latents: FloatArray) -> FloatArray:
+        return self._run("decoder", latents)

@@ -1,0 +1,1 @@
+"""Training: presets, phases, and the staged recipe (Lightning)."""

@@ -1,0 +1,155 @@
+"""Batches as functions of (seed, number): batch 700 of a run is the same whether or not the run was interrupted."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pushjepa.data import EpisodeStore, Windows, draw_states, draw_windows, make_scenes, random_scenes
+from pushjepa.data.store import Episodes
+from pushjepa.nets import JEPA
+from pushjepa.relay.stages import get_stage
+from pushjepa.training.modules import SceneBatch, WindowBatch
+from pushjepa.training.presets import PhaseConfig
+
+VALIDATION_SHARE = 0.02  #: the last episodes of a store are never trained on
+_ENCODE_CHUNK = 256
+
+
+class Batches(Dataset[SceneBatch | WindowBatch], ABC):
+    """An endless list of batches; ``self[i]`` depends on the seed and ``i`` alone."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size = size
+        self.seed = seed
+
+    def __getitem__(self, number: int) -> SceneBatch | WindowBatch:
+        return self.make(np.random.default_rng([self.seed, number]), self.size)
+
+    @abstractmethod
+    def make(self, rng: np.random.Generator, size: int) -> SceneBatch | WindowBatch:
+        """A batch drawn with ``rng``."""
+
+
+class SceneBatches(Batches):
+    """Uniformly random scenes on every stage."""
+
+    def __init__(self, stages: tuple[str, ...], frame_size: int, size: int, seed: int) -> None:
+        super().__init__(size, seed)
+        self._stages = stages
+        self._scenes = make_scenes(stages, frame_size)
+
+    def make(self, rng: np.random.Generator, size: int) -> SceneBatch:
+        which = np.sort(rng.integers(len(self._stages), size=size))
+        counts = np.bincount(which, minlength=len(self._stages))
+        states = np.concatenate(
+            [random_scenes(rng, int(n), get_stage(name)) for name, n in zip(self._stages, counts, strict=True)]
+        )
+        return SceneBatch(torch.from_numpy(draw_states(states, which, self._scenes)), _float(states))
+
+
+class FrameWindows(Batches):
+    """Windows of an episode store with their frames drawn on demand."""
+
+    def __init__(self, episodes: Episodes, history: int, frame_size: int, phase: PhaseConfig, seed: int) -> None:
+        super().__init__(phase.batch, seed)
+        self._moved = phase.moved
+        self._windows = Windows(episodes, history)
+        self._scenes = make_scenes(episodes.stages, frame_size, episodes.physics)
+
+    def make(self, rng: np.random.Generator, size: int) -> WindowBatch:
+        batch = self._windows.sample(rng, size, moved=self._moved, mirror=True)
+        items = torch.from_numpy(draw_windows(batch, self._scenes))
+        return WindowBatch(items, _float(batch.states), _float(batch.blocks), torch.from_numpy(batch.actors))
+
+
+class LatentWindows(Batches):
+    """Windows of an episode store with latents that were encoded once."""
+
+    def __init__(self, episodes: Episodes, latents: Tensor, history: int, phase: PhaseConfig, seed: int) -> None:
+        super().__init__(phase.batch, seed)
+        self._moved = phase.moved
+        self._windows = Windows(episodes, history)
+        self._latents = latents
+
+    def make(self, rng: np.random.Generator, size: int) -> WindowBatch:
+        batch = self._windows.sample(rng, size, moved=self._moved)
+        items = self._latents[torch.from_numpy(batch.frame)]
+        return WindowBatch(items, _float(batch.states), _float(batch.blocks), torch.from_numpy(batch.actors))
+
+
+def _float(array: NDArray[np.floating]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+
+
+@torch.inference_mode()
+def encode_episodes(model: JEPA, episodes: Episodes, device: torch.device) -> Tensor:
+    """Latents (N * (T + 1), D) of every turn boundary, on the CPU."""
+    states = episodes.boundaries.reshape(-1, 7)
+    stage = np.repeat(episodes.stage, episodes.turns + 1)
+    scenes = make_scenes(episodes.stages, model.config.frame_size, episodes.physics)
+    out = torch.empty(len(states), model.config.width)
+    model.to(device).eval()
+    for low in range(0, len(states), _ENCODE_CHUNK):
+        rows = slice(low, low + _ENCODE_CHUNK)
+        frames = torch.from_numpy(draw_states(states[rows], stage[rows], scenes))
+        out[rows] = model.encode(frames.to(device)).cpu()
+    model.train()
+    return out
+
+
+class PhaseData(L.LightningDataModule):
+    """Training and validation batches of one phase.
+
+    One epoch is the stretch between two validations, so that a resumed run goes on with the very next batch.
+    """
+
+    def __init__(self, training: Batches, validation: Batches, phase: PhaseConfig, workers: int) -> None:
+        super().__init__()
+        self._training = training
+        self._phase = phase
+        self._workers = workers
+        count = -(-phase.validation // validation.size)
+        self._validation = [validation[i] for i in range(count)]
+
+    def train_dataloader(self) -> DataLoader[SceneBatch | WindowBatch]:
+        assert self.trainer is not None
+        first = self.trainer.current_epoch * self._phase.validate_every
+        numbers = range(first, min(first + self._phase.validate_every, self._phase.steps))
+        return DataLoader(self._training, batch_size=None, sampler=numbers, num_workers=self._workers)
+
+    def val_dataloader(self) -> DataLoader[SceneBatch | WindowBatch]:
+        return DataLoader(self._validation, batch_size=None)  # type: ignore[arg-type]
+
+
+def build_phase_data(
+    model: JEPA, phase: PhaseConfig, store: EpisodeStore, seed: int, workers: int, device: torch.device
+) -> PhaseData:
+    """The batches that ``phase`` trains on and is validated on."""
+    episodes, config = store.episodes, model.config
+    split = len(episodes) - max(1, int(len(episodes) * VALIDATION_SHARE))
+    used = min(split, phase.episodes or split)
+    training, held_out = episodes.take(slice(0, used)), episodes.take(slice(split, None))
+    if phase.kind == "scenes":
+        stages = episodes.stages
+        pair: tuple[Batches, Batches] = (
+            SceneBatches(stages, config.frame_size, phase.batch, seed),
+            SceneBatches(stages, config.frame_size, phase.batch, seed + 1),
+        )
+    elif phase.kind == "joint":
+        pair = (
+            FrameWindows(training, config.history, config.frame_size, phase, seed),
+            FrameWindows(held_out, config.history, config.frame_size, phase, seed + 1),
+        )
+    else:
+        pair = (
+            LatentWindows(training, encode_episodes(model, training, device), config.history, phase, seed),
+            LatentWindows(held_out, encode_episodes(model, held_out, device), config.history, phase, seed + 1),
+        )
+    return PhaseData(*pair, phase, workers)

@@ -1,0 +1,71 @@
+"""The model card: what the model is, what it was trained on, what it measured. Written by the training run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pushjepa.data import EpisodeStore
+from pushjepa.nets import JEPA
+from pushjepa.runtime.checkpoint import CARD
+from pushjepa.training.presets import Preset
+
+
+def write_card(
+    folder: Path, model: JEPA, preset: Preset, store: EpisodeStore, metrics: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Write ``README.md`` into a checkpoint folder; ``metrics`` are the phases' last validations by name."""
+    recipe = store.recipe
+    sections = [
+        _HEADER.format(name=preset.name),
+        "## Parameters\n",
+        _table(("part", "parameters"), [(k, f"{v:,}") for k, v in model.parameters_by_part().items()]),
+        "## Data\n",
+        f"{recipe.episodes:,} episodes x {recipe.steps} env steps ({recipe.episodes * recipe.steps:,} steps), "
+        f"stages {', '.join(recipe.stages)}, seed {recipe.seed}; the last 2% of the episodes were never trained on. "
+        f"`pushjepa generate --episodes {recipe.episodes} --steps {recipe.steps} --seed {recipe.seed}` makes them "
+        "again.\n",
+        "## Recipe\n",
+        _phase_table(preset),
+        f"Weights of the losses beside the prediction's: SIGReg {preset.loss.sigreg:g}, state {preset.loss.state:g}. "
+        f"Seed {preset.seed}. History {model.config.history} frames, one action block of {model.config.frameskip} env "
+        f"steps between them, frames of {model.config.frame_size} px.\n",
+        "## Validation at the end of each phase\n",
+        "Board pixels and degrees; `turn_*` over held-out turns that moved the block by more than 10 px.\n",
+        _metric_table(metrics),
+    ]
+    (folder / CARD).write_text("\n".join(sections))
+
+
+_HEADER = """---
+license: mit
+tags: [world-model, jepa, pushjepa]
+---
+# PushJEPA {name}
+
+A joint-embedding predictive world model of a two-player push game, trained from pixels. Load it with
+`pushjepa play --model FOLDER` or `pushjepa.runtime.load_model(FOLDER)`.
+"""
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _phase_table(preset: Preset) -> str:
+    rows = [
+        (i, p.kind, f"{p.steps:,}", p.batch, f"{p.learning_rate:g}", f"{p.weight_decay:g}")
+        for i, p in enumerate(preset.phases)
+    ]
+    return _table(("#", "phase", "steps", "batch", "peak learning rate", "weight decay"), rows)
+
+
+def _metric_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    names = sorted({name for values in metrics.values() for name in values})
+    rows = [
+        (name, *(f"{values[name]:.4g}" if name in values else "" for values in metrics.values())) for name in names
+    ]
+    return _table(("figure", *metrics), rows)

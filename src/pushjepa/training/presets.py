@@ -1,0 +1,128 @@
+"""Training presets: one TOML file each, read into frozen records that refuse unknown names."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import MISSING, asdict, dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pushjepa.nets import ModelConfig
+
+PHASES = ("scenes", "joint", "latents")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights beside the prediction loss, whose own weight is 1."""
+
+    sigreg: float = 0.09
+    state: float = 10.0
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """One phase of the recipe.
+
+    Attributes:
+        kind: ``scenes`` (encoder and head on random scenes), ``joint`` (everything, from pixels) or ``latents``
+            (predictor and head on cached latents, encoder frozen).
+        steps: optimiser steps.
+        batch: frames a step in ``scenes``, windows a step elsewhere.
+        learning_rate: peak; it warms up linearly and falls to 1% along a cosine.
+        warmup_steps: steps of the linear rise.
+        weight_decay: AdamW's.
+        clip: largest gradient norm.
+        moved: share of each batch drawn from windows whose last turn moves the block; the rest is drawn from all.
+        episodes: use at most this many episodes of the store, 0 for all; encoding them takes its time in ``latents``.
+        validate_every: steps between validations and checkpoints.
+        validation: frames (``scenes``) or windows in a validation.
+    """
+
+    kind: str
+    steps: int
+    batch: int
+    learning_rate: float
+    warmup_steps: int = 200
+    weight_decay: float = 1e-3
+    clip: float = 1.0
+    moved: float = 0.0
+    episodes: int = 0
+    validate_every: int = 250
+    validation: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.kind not in PHASES:
+            raise ValueError(f"unknown phase {self.kind!r}; choose one of {', '.join(PHASES)}")
+        for name in ("steps", "batch", "learning_rate", "validate_every", "validation"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"phase {self.kind}: {name} must be positive, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A whole recipe: architecture, loss weights, phases and seed."""
+
+    name: str
+    seed: int
+    model: ModelConfig
+    loss: LossWeights
+    phases: tuple[PhaseConfig, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that ship with the package."""
+    folder = resources.files("pushjepa.training") / "presets"
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def load_preset(name: str) -> Preset:
+    """A shipped preset by name, or any TOML file by path.
+
+    Raises:
+        ValueError: no such preset, or the file holds a name that means nothing.
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise ValueError(f"no preset file {name}")
+        return parse_preset(path.stem, path.read_text())
+    if name not in preset_names():
+        raise ValueError(f"unknown preset {name!r}; choose one of {', '.join(preset_names())} or a .toml file")
+    return parse_preset(name, (resources.files("pushjepa.training") / "presets" / f"{name}.toml").read_text())
+
+
+def parse_preset(name: str, text: str) -> Preset:
+    """Read a preset from TOML text; see :func:`load_preset`."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"preset {name}: not valid TOML: {error}") from None
+    unknown = sorted(set(raw) - {"seed", "model", "loss", "phase"})
+    if unknown:
+        raise ValueError(f"preset {name}: unknown entry {unknown[0]!r}")
+    if not raw.get("phase"):
+        raise ValueError(f"preset {name}: at least one [[phase]] is needed")
+    return Preset(
+        name=name,
+        seed=int(raw.get("seed", 0)),
+        model=ModelConfig.from_dict(raw.get("model", {})),
+        loss=_record(LossWeights, raw.get("loss", {}), name),
+        phases=tuple(_record(PhaseConfig, phase, name) for phase in raw["phase"]),
+    )
+
+
+def _record(kind: type[T], values: dict[str, Any], preset: str) -> T:
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ValueError(f"preset {preset}: unknown option {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    missing = [f.name for f in fields(kind) if f.default is MISSING and f.name not in values]  # type: ignore[arg-type]
+    if missing:
+        raise ValueError(f"preset {preset}: {missing[0]} is missing")
+    return kind(**values)

@@ -1,0 +1,184 @@
+"""The recipe: run every phase of a preset in order, resumable at any point, and write one checkpoint folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from safetensors.torch import load_file, save_file
+
+from pushjepa.data.store import EpisodeStore
+from pushjepa.nets import JEPA
+from pushjepa.runtime.checkpoint import read_config
+from pushjepa.training.batches import build_phase_data
+from pushjepa.training.card import write_card
+from pushjepa.training.modules import PHASE_MODULES
+from pushjepa.training.presets import PhaseConfig, Preset
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Where and how a recipe runs; nothing here changes what it computes.
+
+    Attributes:
+        data: an episode store, as ``pushjepa generate`` writes.
+        out: folder of the run; the finished checkpoint lies in ``out/checkpoint``.
+        init_from: a checkpoint folder whose weights to start from.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        threads: CPU threads; None leaves torch's choice.
+        workers: processes that draw frames; 0 draws in the main process.
+        precision: Lightning's name, or ``auto``: bf16 mixed on a GPU, fp32 on a CPU, where it measures faster.
+        compile: compile the model (worth it on a GPU).
+    """
+
+    data: Path
+    out: Path
+    init_from: Path | None = None
+    device: str = "auto"
+    threads: int | None = None
+    workers: int = 0
+    precision: str = "auto"
+    compile: bool = False
+
+
+def train(preset: Preset, options: TrainingOptions) -> Path:
+    """Run the phases that are not finished yet and write the checkpoint folder, whose path is returned.
+
+    A run that was stopped goes on from its last checkpoint when called again with the same preset and folder.
+
+    Raises:
+        ValueError: the folder holds a run of another preset, or the data cannot be read.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.set_float32_matmul_precision("high")
+    options.out.mkdir(parents=True, exist_ok=True)
+    _claim(preset, options.out)
+    store = EpisodeStore(options.data)
+    torch.manual_seed(preset.seed)
+    model = JEPA(preset.model)
+    if options.init_from is not None:
+        load_weights(model, options.init_from)
+    for index, phase in enumerate(preset.phases):
+        _run_phase(model, preset, index, store, options)
+    return write_checkpoint(model, preset, store, options.out)
+
+
+def load_weights(model: JEPA, folder: Path) -> None:
+    """Load a checkpoint folder's weights into ``model``, strictly.
+
+    Raises:
+        ValueError: the checkpoint is of another architecture.
+    """
+    config = read_config(folder)
+    if config["model"] != model.config.to_dict():
+        theirs, ours = config["model"], model.config.to_dict()
+        name = next(k for k in ours if theirs.get(k) != ours[k])
+        raise ValueError(f"{folder} has {name}={theirs.get(name)!r}, this preset {ours[name]!r}: another architecture")
+    model.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
+
+
+def _claim(preset: Preset, out: Path) -> None:
+    """Write the preset into the run's folder, or refuse a folder that belongs to another one."""
+    path, ours = out / "preset.json", json.loads(json.dumps(preset.to_dict()))
+    if path.exists() and json.loads(path.read_text()) != ours:
+        raise ValueError(f"{out} holds a run of another preset; choose another --out or delete it")
+    path.write_text(json.dumps(ours, indent=1))
+
+
+def _run_phase(model: JEPA, preset: Preset, index: int, store: EpisodeStore, options: TrainingOptions) -> None:
+    phase = preset.phases[index]
+    folder = options.out / f"{index}-{phase.kind}"
+    finished = folder / "model.safetensors"
+    if finished.exists():
+        model.load_state_dict(load_file(finished))
+        return
+    folder.mkdir(exist_ok=True)
+    start = time.perf_counter()
+    seed = preset.seed + 1000 * index
+    module = PHASE_MODULES[phase.kind](model, phase, preset.loss, seed)
+    trainer = build_trainer(phase, folder, options)
+    data = build_phase_data(model, phase, store, seed, options.workers, trainer.strategy.root_device)
+    if options.compile:
+        module.compile()
+    last = folder / "last.ckpt"
+    with _quiet():
+        trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None)
+    if trainer.interrupted or trainer.global_step < phase.steps:
+        raise KeyboardInterrupt
+    _finish_phase(model, trainer, folder, time.perf_counter() - start)
+
+
+def _finish_phase(model: JEPA, trainer: L.Trainer, folder: Path, seconds: float) -> None:
+    """Keep the phase's last validation and its weights; the weights' file says that the phase is finished."""
+    metrics = {name: float(value) for name, value in trainer.logged_metrics.items()}
+    metrics["seconds"] = seconds
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
+    model.cpu().requires_grad_(True)
+    save_file(model.state_dict(), folder / "part.safetensors")
+    os.replace(folder / "part.safetensors", folder / "model.safetensors")
+
+
+def build_trainer(phase: PhaseConfig, folder: Path, options: TrainingOptions) -> L.Trainer:
+    """Lightning's trainer for one phase: an epoch is the stretch between two validations."""
+    epochs = -(-phase.steps // phase.validate_every)
+    accelerator = {"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[options.device]
+    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    precision = options.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if on_gpu else "32-true"
+    return L.Trainer(
+        accelerator=accelerator,
+        devices=1,
+        precision=precision,  # type: ignore[arg-type]
+        max_epochs=epochs,
+        max_steps=phase.steps,
+        gradient_clip_val=phase.clip,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        log_every_n_steps=25,
+        enable_model_summary=False,
+        logger=TensorBoardLogger(folder, name="curves", version=""),
+        callbacks=[
+            ModelCheckpoint(folder, filename="last", save_top_k=1, every_n_epochs=1, enable_version_counter=False),
+            TQDMProgressBar(refresh_rate=25),
+        ],
+    )
+
+
+def describe(store: EpisodeStore) -> dict[str, object]:
+    """What a model was trained on, for its config and card."""
+    return store.recipe.to_dict()
+
+
+class _quiet(warnings.catch_warnings):
+    """Lightning advises loader workers and shorter log intervals at every start; neither applies here."""
+
+    def __enter__(self) -> None:  # type: ignore[override]
+        super().__enter__()
+        warnings.filterwarnings("ignore", module="lightning")
+        logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+
+
+def write_checkpoint(model: JEPA, preset: Preset, store: EpisodeStore, out: Path) -> Path:
+    """Export the trained model to ``out/checkpoint`` with its card; see ``runtime.export``."""
+    from pushjepa.runtime.export import export_checkpoint
+
+    curves: Mapping[str, object] = {
+        f"{i}-{p.kind}": json.loads((out / f"{i}-{p.kind}" / "metrics.json").read_text())
+        for i, p in enumerate(preset.phases)
+    }
+    folder = out / "checkpoint"
+    export_checkpoint(model, folder, preset=preset.to_dict(), data=describe(store), metrics=curves)
+    write_card(folder, model, preset, store, curves)
+    return folder

@@ -1,0 +1,37 @@
+"""What every test shares: one thread per process, so that two test workers do not fight over two cores."""
+
+from __future__ import annotations
+
+import os
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")  # read when NumPy and torch are first imported, so before any test
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+# Timing differs between machines and neighbours; what a property says does not.
+settings.register_profile("pushjepa", deadline=None, print_blob=True)
+settings.load_profile("pushjepa")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run ``pushjepa ARGUMENTS`` in this process; gives (exit code, stdout, stderr)."""
+    from pushjepa.cli import main
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            main(list(arguments))
+        printed = capsys.readouterr()
+        return int(stopped.value.code or 0), printed.out, printed.err
+
+    return run

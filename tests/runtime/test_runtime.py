@@ -1,0 +1,190 @@
+"""Checkpoints and backends: parity, alignment of a rollout, and clear words about a broken folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from pushjepa.nets import JEPA, ModelConfig
+from pushjepa.nets.predictor import AdaLNBlock
+from pushjepa.relay.scene import Scene
+from pushjepa.relay.stages import STAGES
+from pushjepa.runtime import Context, load_model
+from pushjepa.runtime.checkpoint import GRAPHS, read_config, resolve
+from pushjepa.runtime.export import OPSET, export_checkpoint
+
+CONFIG = ModelConfig(frame_size=32, width=16, projector_hidden=32, layers=2, heads=2, head_width=8, mlp_hidden=32)
+
+
+@pytest.fixture(scope="session")
+def model() -> JEPA:
+    """A small model with the modulations awake, so that every action leaves a trace."""
+    torch.manual_seed(0)
+    model = JEPA(CONFIG)
+    for module in model.modules():
+        if isinstance(module, AdaLNBlock):
+            nn.init.normal_(module.modulation.weight, std=0.3)
+    return model
+
+
+@pytest.fixture(scope="session")
+def folder(model: JEPA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    export_checkpoint(model, folder, preset={"name": "small"}, data={}, metrics={})
+    return folder
+
+
+@pytest.fixture
+def copy(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def real_frames(size: int, count: int) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    stage = STAGES["pillars"]
+    return Scene(stage, size).draw_many(np.stack([stage.sample_start(rng) for _ in range(count)]))
+
+
+def context(latents: np.ndarray) -> Context:
+    rng = np.random.default_rng(4)
+    return Context(latents, rng.uniform(-1, 1, (2, 5, 2, 2)).astype(np.float32), np.array([-1, 1]))
+
+
+def test_onnx_equals_torch_on_real_frames(folder: Path) -> None:
+    ours, theirs = load_model(folder, threads=1), load_model(folder, backend="torch", threads=1)
+    check_parity(ours, theirs)
+
+
+def test_the_bundled_model_is_the_same_in_both_backends() -> None:
+    check_parity(load_model(threads=1), load_model(backend="torch", threads=1))
+
+
+def check_parity(ours, theirs) -> None:  # type: ignore[no-untyped-def]
+    frames = real_frames(ours.spec.frame_size, 5)
+    latents = theirs.encode(frames)
+    assert np.abs(ours.encode(frames) - latents).max() < 1e-4
+    assert np.abs(ours.encode(frames[:1]) - latents[:1]).max() < 1e-4
+    past = context(latents[:3])
+    candidates = np.random.default_rng(5).uniform(-1, 1, (7, 3, 5, 2, 2)).astype(np.float32)
+    actors = np.array([0, 1, 0])
+    rolled = theirs.rollout(past, candidates, actors)
+    assert np.abs(ours.rollout(past, candidates, actors) - rolled).max() < 1e-4
+    decoded, wanted = ours.decode(rolled), theirs.decode(rolled)
+    assert decoded.shape == (7, 3, 7)
+    assert np.abs(decoded - wanted)[..., :6].max() < 256 * 1e-4
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_a_rollout_slides_its_window_as_training_laid_it(folder: Path, model: JEPA, backend: str) -> None:
+    """Against the plain causal predictor, fed by hand: block i leads from boundary i to i + 1."""
+    loaded = load_model(folder, backend=backend, threads=1)
+    past = context(loaded.encode(real_frames(32, 3)))
+    candidates = np.random.default_rng(6).uniform(-1, 1, (4, 3, 5, 2, 2)).astype(np.float32)
+    actors = np.array([0, 1, 0])
+    rolled = loaded.rollout(past, candidates, actors)
+    latents = torch.from_numpy(np.repeat(past.latents[None, :, 0], 4, axis=0))
+    blocks = torch.from_numpy(np.concatenate([np.repeat(past.blocks[None], 4, axis=0), candidates], axis=1))
+    who = torch.from_numpy(np.concatenate([past.actors, actors]))[None].expand(4, -1)
+    for step in range(3):
+        window = slice(step, step + 3)
+        with torch.no_grad():
+            nxt = model.predict(latents[:, window], blocks[:, window], who[:, window])[:, -1]
+        np.testing.assert_allclose(rolled[:, step, 0], nxt.numpy(), atol=2e-5)
+        latents = torch.cat([latents, nxt[:, None]], dim=1)
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_candidates_do_not_touch_each_other(folder: Path, backend: str) -> None:
+    loaded = load_model(folder, backend=backend, threads=1)
+    past = context(loaded.encode(real_frames(32, 3)))
+    candidates = np.random.default_rng(7).uniform(-1, 1, (5, 2, 5, 2, 2)).astype(np.float32)
+    together = loaded.rollout(past, candidates, np.array([1, 0]))
+    alone = loaded.rollout(past, candidates[3:4], np.array([1, 0]))
+    np.testing.assert_allclose(together[3:4], alone, atol=1e-5)
+
+
+def test_graphs_have_the_stated_opset_hold_no_weights_and_no_paths(folder: Path) -> None:
+    for name in GRAPHS:
+        graph = onnx.load(folder / name, load_external_data=False)
+        assert [o.version for o in graph.opset_import if o.domain in ("", "ai.onnx")] == [OPSET]
+        assert b"/" + b"site-packages" not in (folder / name).read_bytes()
+        assert sum(len(item.raw_data) for item in graph.graph.initializer) < 20_000
+        onnx.checker.check_model(str(folder / name))
+
+
+def test_matrices_are_stored_in_half_precision(folder: Path) -> None:
+    from safetensors.numpy import load_file
+
+    for name, value in load_file(folder / "model.safetensors").items():
+        wanted = np.float16 if value.ndim >= 2 else (np.float32, np.int64)
+        assert value.dtype in np.atleast_1d(wanted), name
+
+
+def test_frames_of_another_size_are_refused(folder: Path) -> None:
+    loaded = load_model(folder, threads=1)
+    with pytest.raises(ValueError, match=r"frames must be \(N, 32, 32, 3\) uint8"):
+        loaded.encode(np.zeros((1, 64, 64, 3), np.uint8))
+
+
+def test_a_rollout_of_the_wrong_shape_is_refused(folder: Path) -> None:
+    loaded = load_model(folder, threads=1)
+    past = context(loaded.encode(real_frames(32, 3)))
+    with pytest.raises(ValueError, match="candidates must be"):
+        loaded.rollout(past, np.zeros((2, 1, 5, 1, 2), np.float32), np.array([0]))
+    with pytest.raises(ValueError, match="one actor for each of 1 blocks"):
+        loaded.rollout(past, np.zeros((2, 1, 5, 2, 2), np.float32), np.array([0, 1]))
+    with pytest.raises(ValueError, match="context latents must be"):
+        loaded.rollout(past._replace(latents=past.latents[1:]), np.zeros((2, 1, 5, 2, 2), np.float32), np.array([0]))
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", *GRAPHS])
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(ValueError, match=name) as caught:
+        load_model(copy)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "next.onnx"])
+def test_a_file_of_another_export_is_noticed(copy: Path, name: str) -> None:
+    content = bytearray((copy / name).read_bytes())
+    content[-1] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name} does not match config.json"):
+        load_model(copy)
+
+
+def test_a_config_of_another_kind_is_refused(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"format": 99}))
+    with pytest.raises(ValueError, match="format 99; this version reads format 1"):
+        read_config(copy)
+    (copy / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="not valid JSON"):
+        read_config(copy)
+    del config["files"]
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="lacks the entry 'files'"):
+        read_config(copy)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "just-a-word"])
+def test_a_folder_that_is_not_there_is_said_so(name: str) -> None:
+    with pytest.raises(ValueError, match=f"no checkpoint folder {name}"):
+        resolve(name)
+
+
+def test_unknown_backends_and_devices_are_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="choose one of onnx, torch"):
+        load_model(folder, backend="tensorflow")
+    with pytest.raises(ValueError, match="threads must be at least 1"):
+        load_model(folder, threads=0)
+    with pytest.raises(ValueError, match="cannot load .* on abacus"):
+        load_model(folder, device="abacus")

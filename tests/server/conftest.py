@@ -1,0 +1,185 @@
+"""A real server on a loopback port, and a client that talks to it over a real WebSocket."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+from websockets.sync.client import connect
+
+from pushjepa.planning import Budget, make_policy
+from pushjepa.relay import Policy, Side, Stage
+from pushjepa.server import Engine, Offer, Roster, create_app
+
+PATIENCE = 20.0  # seconds that a test waits for a message, on a busy machine
+
+
+class Gate:
+    """A policy that moves only once it is let through."""
+
+    sees = "state"
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.open = threading.Event()
+
+    def act(self, observation: Any, rng: np.random.Generator) -> np.ndarray:
+        self.entered.set()
+        assert self.open.wait(PATIENCE)
+        return np.zeros((5, 2))
+
+
+class Stumbler:
+    """A policy that fails the first time it is asked, and gives a malformed block the second time."""
+
+    sees = "state"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def act(self, observation: Any, rng: np.random.Generator) -> np.ndarray:
+        self.asked += 1
+        if self.asked == 1:
+            raise RuntimeError("tripped over\nits own feet")
+        return np.full((5, 2), 2.0) if self.asked == 2 else rng.uniform(-1, 1, (5, 2))
+
+
+class Client:
+    """One end of a WebSocket."""
+
+    def __init__(self, port: int) -> None:
+        self._open = ExitStack()
+        self.socket = self._open.enter_context(
+            connect(f"ws://127.0.0.1:{port}/ws", max_size=None, open_timeout=PATIENCE)
+        )
+        self.seen: list[dict[str, Any]] = []
+
+    def send(self, type_: str, **fields: Any) -> None:
+        self.socket.send(json.dumps({"v": 1, "type": type_, **fields}))
+
+    def receive(self) -> dict[str, Any]:
+        message = json.loads(self.socket.recv(timeout=PATIENCE))
+        self.seen.append(message)
+        return message
+
+    def expect(self, type_: str) -> dict[str, Any]:
+        """The next message, which has to be of this type."""
+        message = self.receive()
+        assert message["type"] == type_, message
+        return message
+
+    def until(self, type_: str) -> dict[str, Any]:
+        """Read on to a message of this type; an error on the way fails the test."""
+        while (message := self.receive())["type"] != type_:
+            assert message["type"] != "error", message
+        return message
+
+    def ask(self, type_: str, **fields: Any) -> dict[str, Any]:
+        """Send a message and return what comes next."""
+        self.send(type_, **fields)
+        return self.receive()
+
+    def play_out(self, state: dict[str, Any], turns: int = 10) -> dict[str, Any]:
+        """Play a match up to ``turns`` turns with way-points towards the block; gives the last message of a turn."""
+        turn, phase, board, last = state["turn"], state["phase"], state["state"], state
+        while turn < turns and phase != "over":
+            if phase == "human":
+                self.send("human_turn", turn=turn, waypoints=[[board[4], board[5]], [300.0, 256.0]])
+            last = self.until("turn_result")
+            turn, phase, board = last["turn"] + 1, last["phase"], last["states"][-1]
+        return last
+
+    def close(self) -> None:
+        self._open.close()
+
+
+class Server:
+    """uvicorn on a thread; may be stopped and started again on the same port and store."""
+
+    def __init__(self, store: Path, make_roster: Callable[[], Roster]) -> None:
+        self.store = store
+        self.make_roster = make_roster
+        self.port = 0
+        self.clients: list[Client] = []
+        self._uvicorn: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self.port))
+        self.port = listener.getsockname()[1]
+        app = create_app(self.make_roster(), self.store, planners=2)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
+        self._uvicorn = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._uvicorn.run, kwargs={"sockets": [listener]})
+        self._thread.start()
+        deadline = time.monotonic() + PATIENCE
+        while not self._uvicorn.started:
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        for client in self.clients:
+            client.close()
+        self.clients.clear()
+        if self._uvicorn is not None and self._thread is not None:
+            self._uvicorn.should_exit = True
+            self._thread.join(PATIENCE)
+            assert not self._thread.is_alive(), "the server did not stop"
+
+    def connect(self) -> Client:
+        client = Client(self.port)
+        self.clients.append(client)
+        return client
+
+
+class Cast:
+    """Opponents of the tests: scripted ones, a planner that needs "a model", and two awkward ones."""
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+        self.stumbler = Stumbler()
+        self.load: Callable[[], Engine] = lambda: Engine(model=None, name="toy", parameters=7)  # type: ignore[arg-type]
+
+    def make(self, name: str, side: Side, stage: Stage, model: Any) -> Policy:
+        if name == "gate":
+            return self.gate
+        if name == "stumbler":
+            return self.stumbler
+        if name == "jepa":
+            return make_policy("oracle", side, stage, budget=Budget(8, 2))
+        return make_policy(name, side, stage)
+
+    def roster(self) -> Roster:
+        offers = [Offer("jepa", "JEPA", "plans", needs_model=True)]
+        offers += [Offer(name, name, "") for name in ("chase_t", "passive", "random", "gate", "stumbler")]
+        return Roster(self.make, offers, load=lambda: self.load())
+
+
+@pytest.fixture
+def cast() -> Cast:
+    return Cast()
+
+
+@pytest.fixture
+def server(tmp_path: Path, cast: Cast) -> Iterator[Server]:
+    running = Server(tmp_path / "matches.sqlite3", cast.roster)
+    running.start()
+    yield running
+    cast.gate.open.set()
+    running.stop()
+
+
+@pytest.fixture
+def client(server: Server) -> Client:
+    return server.connect()

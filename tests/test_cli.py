@@ -1,0 +1,130 @@
+"""The command line: every command answers, every documented command exists, bad input is one line."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import pushjepa
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+Command = Callable[..., tuple[int, str, str]]
+
+
+def documented_commands() -> list[tuple[str, ...]]:
+    """Every ``pushjepa ...`` in a shell block of the documents, as its words."""
+    found: list[tuple[str, ...]] = []
+    for document in DOCUMENTS:
+        for block in re.findall(r"```(?:sh|bash)\n(.*?)```", document.read_text(), re.DOTALL):
+            lines = block.replace("\\\n", " ").splitlines()
+            found += [tuple(shlex.split(line, comments=True)) for line in lines if line.startswith("pushjepa ")]
+    return sorted(set(found))
+
+
+def documented_targets() -> set[str]:
+    """Every target of ``make TARGET`` in a shell block of the documents."""
+    blocks = "\n".join("".join(re.findall(r"```(?:sh|bash)\n(.*?)```", d.read_text(), re.DOTALL)) for d in DOCUMENTS)
+    return set(re.findall(r"^make (\w+)", blocks, re.MULTILINE))
+
+
+def one_line(text: str) -> bool:
+    return text.startswith("pushjepa: ") and text.count("\n") == 1 and "Traceback" not in text
+
+
+def test_version(command: Command) -> None:
+    assert command("--version") == (0, f"{pushjepa.__version__}\n", "")
+
+
+def test_bare_command_shows_the_commands(command: Command) -> None:
+    code, out, _ = command()
+    assert code == 0
+    for name in ("play", "generate", "train", "match", "calibrate", "bench", "export"):
+        assert name in out
+
+
+def test_documents_name_commands() -> None:
+    assert {words[1] for words in documented_commands()} >= {"play", "generate", "train", "match", "calibrate", "bench"}
+    assert documented_targets() >= {"play", "test", "lint"}
+
+
+@pytest.mark.parametrize("words", documented_commands(), ids=" ".join)
+def test_documented_command_exists(words: tuple[str, ...], command: Command) -> None:
+    """Its options are real ones: --help names each of them."""
+    names = [word for word in words[1:3] if not word.startswith("-")]
+    code, out, err = command(*names, "--help")
+    assert code == 0, err
+    for option in (word for word in words if word.startswith("--")):
+        assert re.search(rf"{option}\b", out), f"{option} is not an option of {' '.join(names)}"
+
+
+@pytest.mark.parametrize("target", sorted(documented_targets()))
+def test_documented_make_target_exists(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nonsense"], "nonsense"),
+        (["match", "--nonsense"], "--nonsense"),
+        (["match", "--pairs", "many"], "--pairs"),
+        (["generate", "--stage", "moon", "--out", "{tmp}/e"], "unknown stage 'moon'"),
+        (["generate", "--steps", "7", "--out", "{tmp}/e"], "multiple of 5"),
+        (["train", "--preset", "huge", "--out", "{tmp}/r"], "unknown preset 'huge'"),
+        (["train", "--preset", "compact", "--data", "{tmp}/none", "--out", "{tmp}/r"], "none"),
+        (["train", "--resume", "--out", "{tmp}/r"], "holds no run"),
+        (["match", "--p1", "random", "--p2", "nobody", "--pairs", "1"], "unknown player 'nobody'"),
+        (["match", "--p1", "random", "--p2", "no_such_module:make", "--pairs", "1"], "no_such_module"),
+        (["match", "--p1", "random", "--p2", "passive", "--stage", "moon", "--pairs", "1"], "unknown stage 'moon'"),
+        (["match", "--p1", "jepa", "--p2", "passive", "--model", "{tmp}", "--pairs", "1"], "config.json is missing"),
+        (["calibrate", "--source", "dreams"], "dreams"),
+        (["calibrate", "--model", "{tmp}/none"], "no checkpoint folder"),
+        (["play", "--model", "{tmp}/none", "--no-browser"], "no checkpoint folder"),
+        (["export", "episodes", "--data", "{tmp}/none", "--out", "{tmp}/e.h5"], "none"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], says: str, tmp_path: Path, command: Command) -> None:
+    code, out, err = command(*(word.format(tmp=tmp_path) for word in arguments))
+    assert (code, out) == (2, "")
+    assert one_line(err), err
+    assert says in err
+
+
+def test_training_without_torch_says_what_to_install(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in sys.modules if n.startswith(("pushjepa.training", "pushjepa.nets"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, _, err = command("train")
+    assert code == 2
+    assert one_line(err), err
+    assert "pip install 'pushjepa[train]'" in err
+
+
+def test_interrupt_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pushjepa.data.generate", interrupted)
+    code, _, err = command("generate", "--out", str(tmp_path))
+    assert code == 130
+    assert err.endswith("pushjepa: interrupted\n")
+
+
+def test_generate_is_resumable_and_exports(command: Command, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    made = ["generate", "--episodes", "3", "--steps", "10", "--stage", "open", "--workers", "1", "--out"]
+    store = str(tmp_path / "store")
+    assert command(*made, store)[0] == 0
+    first = {path.name: path.read_bytes() for path in Path(store).iterdir()}
+    assert command(*made, store)[0] == 0
+    assert {path.name: path.read_bytes() for path in Path(store).iterdir()} == first
+    code, _, err = command("export", "episodes", "--data", store, "--out", str(tmp_path / "e.h5"), "--size", "32")
+    assert code == 0, err
+    assert (tmp_path / "e.h5").stat().st_size > 0

@@ -1,0 +1,38 @@
+"""Presets: what ships can be read, and a typo fails in the first second."""
+
+import pytest
+
+from pushjepa.training.presets import load_preset, parse_preset, preset_names
+
+
+def test_every_shipped_preset_reads_and_names_its_phases() -> None:
+    assert preset_names() == ["compact", "vit-tiny"]
+    for name in preset_names():
+        preset = load_preset(name)
+        assert preset.name == name
+        assert [p.kind for p in preset.phases] == ["scenes", "joint", "latents"]
+        assert (preset.loss.sigreg, preset.loss.state) == (0.09, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seed = ", "not valid TOML"),
+        ("sede = 1", "unknown entry 'sede'"),
+        ("seed = 1", "at least one"),
+        ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nstep = 2", "unknown option 'step'"),
+        ("[[phase]]\nkind = 'warm'\nsteps = 1\nbatch = 1\nlearning_rate = 1", "unknown phase 'warm'"),
+        ("[[phase]]\nkind = 'joint'\nsteps = 0\nbatch = 1\nlearning_rate = 1", "steps must be positive"),
+        ("[[phase]]\nkind = 'joint'\nbatch = 1\nlearning_rate = 1", "steps is missing"),
+        ("[loss]\nsig = 1\n[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1", "unknown option 'sig'"),
+    ],
+)
+def test_a_bad_preset_is_refused_with_one_line(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        parse_preset("mine", text)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_preset_lists_those_there_are() -> None:
+    with pytest.raises(ValueError, match="unknown preset 'big'; choose one of compact, vit-tiny"):
+        load_preset("big")

@@ -1,0 +1,96 @@
+"""Whole runs on a tiny preset: from episodes to a model that plays, stopped and resumed, started from another."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pushjepa.planning.policies import PlanningPolicy
+from pushjepa.relay.match import Match, MatchSetup
+from pushjepa.runtime import load_model
+from pushjepa.training.modules import JointPhase
+from pushjepa.training.presets import Preset
+from pushjepa.training.recipe import TrainingOptions, train
+
+
+def options(episodes: Path, out: Path, init_from: Path | None = None) -> TrainingOptions:
+    return TrainingOptions(episodes, out, init_from, device="cpu", threads=1)
+
+
+def test_a_run_ends_in_a_checkpoint_that_plans_a_turn(run: Path) -> None:
+    model = load_model(run / "checkpoint", threads=1)
+    match = Match(MatchSetup(stage="gate", seed=0))
+    policy = PlanningPolicy(model, "p1")
+    plan = policy.plan(match.observation(policy), np.random.default_rng(0))
+    assert match.play(plan.block).shape == (5, 7)
+
+
+def test_the_card_and_the_config_tell_of_the_run(run: Path, tiny: Preset) -> None:
+    folder = run / "checkpoint"
+    card = (folder / "README.md").read_text()
+    config = json.loads((folder / "config.json").read_text())
+    assert config["preset"]["phases"][1]["moved"] == tiny.phases[1].moved
+    assert config["data"]["episodes"] == 60
+    assert f"| total | {config['parameters']['total']:,} |" in card
+    for name in ("val_pred", "val_state", "decode_block_px", "turn_block_px", "push_ratio", "samples_per_s"):
+        assert name in config["metrics"]["2-latents"]
+        assert name in card
+
+
+def test_what_is_bundled_weighs_each_number_once(run: Path) -> None:
+    folder = run / "checkpoint"
+    numbers = sum(t.numel() for t in load_file(folder / "model.safetensors").values())
+    assert (folder / "model.safetensors").stat().st_size < 2 * numbers + 60_000
+
+
+def test_a_stopped_run_resumes_to_the_very_same_weights(
+    run: Path, episodes: Path, tiny: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = JointPhase.training_step
+
+    def fail(self: JointPhase, batch: object, batch_idx: int) -> torch.Tensor:
+        if self.global_step == 3:
+            raise RuntimeError("pulled the plug")
+        return step(self, batch, batch_idx)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(JointPhase, "training_step", fail)
+    with pytest.raises(RuntimeError, match="plug"):
+        train(tiny, options(episodes, tmp_path))
+    assert (tmp_path / "1-joint" / "last.ckpt").exists()
+    monkeypatch.setattr(JointPhase, "training_step", step)
+    train(tiny, options(episodes, tmp_path))
+    ours, theirs = (load_file(f / "2-latents" / "model.safetensors") for f in (tmp_path, run))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_run_starts_from_the_weights_it_is_given(run: Path, episodes: Path, tiny: Preset, tmp_path: Path) -> None:
+    frozen = replace(tiny, phases=(replace(tiny.phases[2], learning_rate=1e-12, weight_decay=0.0),))
+    folder = train(frozen, options(episodes, tmp_path, init_from=run / "checkpoint"))
+    ours, theirs = (load_file(f / "model.safetensors") for f in (folder, run / "checkpoint"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_weights_of_another_architecture_are_refused(run: Path, episodes: Path, tiny: Preset, tmp_path: Path) -> None:
+    other = replace(tiny, model=replace(tiny.model, layers=2))
+    with pytest.raises(ValueError, match="layers=1, this preset 2"):
+        train(other, options(episodes, tmp_path, init_from=run / "checkpoint"))
+
+
+def test_a_folder_of_another_preset_is_refused(run: Path, episodes: Path, tiny: Preset) -> None:
+    with pytest.raises(ValueError, match="another preset"):
+        train(replace(tiny, seed=4), options(episodes, run))
+
+
+def test_in_the_latents_phase_the_encoder_rests(run: Path) -> None:
+    joint, latents = (load_file(run / name / "model.safetensors") for name in ("1-joint", "2-latents"))
+    for name in joint:
+        same = torch.equal(joint[name], latents[name])
+        if name.startswith(("encoder.", "projector.")):
+            assert same, name
+    assert not torch.equal(joint["predictor.out.weight"], latents["predictor.out.weight"])
