@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
+import signal
+import socket
+import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,3 +135,73 @@ def test_generate_is_resumable_and_exports(command: Command, tmp_path: Path) -> 
     code, _, err = command("export", "episodes", "--data", store, "--out", str(tmp_path / "e.h5"), "--size", "32")
     assert code == 0, err
     assert (tmp_path / "e.h5").stat().st_size > 0
+
+
+def test_match_prints_and_writes_its_figures(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "match.json"
+    code, out, err = command(
+        *("match", "--p1", "chase_t", "--p2", "passive", "--stage", "open", "--stage", "gate"),
+        *("--pairs", "1", "--workers", "1", "--seed", "5", "--json", str(file)),
+    )
+    assert code == 0, err
+    assert "chase_t against passive" in out
+    results = json.loads(file.read_text())
+    assert results["version"] == pushjepa.__version__
+    assert results["seed"] == 5
+    assert [(row["stage"], row["pairs"], row["n"]) for row in results["rows"]] == [("open", 1, 2), ("gate", 1, 2)]
+
+
+def test_match_takes_a_player_from_the_working_directory(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_players.py").write_text("from pushjepa.relay.opponents import PassivePolicy as lazy\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    code, out, err = command("match", "--p1", "passive", "--p2", "my_players:lazy", "--pairs", "1", "--workers", "1")
+    assert code == 0, err
+    assert "passive against my_players:lazy" in out
+
+
+def test_play_serves_until_interrupted(tmp_path: Path) -> None:
+    """The real command in a process of its own: it answers, says where it is, and leaves at Ctrl-C."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pushjepa", "play", "--port", str(port), "--no-browser", "--store", tmp_path / "m.db"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        health = wait_for_health(port, process)
+        assert process.stdout is not None
+        assert f"http://127.0.0.1:{port}/" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert health["version"] == pushjepa.__version__
+    assert "jepa" in health["opponents"]
+    assert "Traceback" not in err
+
+
+def wait_for_health(port: int, process: subprocess.Popen[str]) -> dict[str, object]:
+    deadline = time.monotonic() + 120  # generous: other tests share the machine
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+                return dict(json.load(answer))
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("the server did not answer")
+
+
+def test_play_says_that_its_port_is_taken(command: Command, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, _, err = command("play", "--port", port, "--no-browser", "--store", str(tmp_path / "m.db"))
+    assert code == 2
+    assert one_line(err), err
+    assert port in err

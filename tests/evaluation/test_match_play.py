@@ -53,6 +53,8 @@ def test_the_order_on_the_command_line_decides_who_is_counted():
     assert row["net_progress_ci"] == [-10.0, 20.0]  # the pair is the unit of the bootstrap
     assert row["win_rate_by_seat"] == {"p1": 0.5, "p2": 0.5}
     assert row["win_rate_by_first"] == {"p1": 0.5, "p2": 0.5}
+    assert row["net_progress_by_seat"] == {"p1": 15.0, "p2": -5.0}
+    assert row["net_progress_by_first"] == {"p1": 5.0, "p2": 5.0}
     assert (row["plan_ms_median"], row["plan_ms_p95"]) == (4.0, pytest.approx(6.7))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -147,7 +148,7 @@ def test_a_rollout_of_the_wrong_shape_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", *GRAPHS])
 def test_a_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()
-    with pytest.raises(ValueError, match=name) as caught:
+    with pytest.raises(ValueError, match=re.escape(name)) as caught:
         load_model(copy)
     assert "\n" not in str(caught.value)
 
@@ -157,7 +158,7 @@ def test_a_file_of_another_export_is_noticed(copy: Path, name: str) -> None:
     content = bytearray((copy / name).read_bytes())
     content[-1] ^= 1
     (copy / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"{name} does not match config.json"):
+    with pytest.raises(ValueError, match=re.escape(f"{name} does not match config.json")):
         load_model(copy)
 
 
@@ -186,5 +187,5 @@ def test_unknown_backends_and_devices_are_refused(folder: Path) -> None:
         load_model(folder, backend="tensorflow")
     with pytest.raises(ValueError, match="threads must be at least 1"):
         load_model(folder, threads=0)
-    with pytest.raises(ValueError, match="cannot load .* on abacus"):
+    with pytest.raises(ValueError, match=r"cannot load .* on abacus"):
         load_model(folder, device="abacus")

@@ -42,7 +42,7 @@ def test_waypoints_move_the_persons_own_agent(human):
     at = 0 if human == "p1" else 2
     here = game.match.state[at : at + 2]
     turn = game.human_turn(waypoints=[[float(here[0]), float(here[1]) + 60.0]])
-    np.testing.assert_allclose(turn.states[-1][at : at + 2], here + (0, 60), atol=0.3)
+    np.testing.assert_allclose(turn.states[-1][at : at + 2], here + np.array([0, 60]), atol=0.3)
 
 
 @pytest.mark.parametrize(

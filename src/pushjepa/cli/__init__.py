@@ -16,6 +16,8 @@ from typer.exceptions import TyperException
 import pushjepa
 from pushjepa.cli import export, generate, measure, play, train
 
+_INTERRUPTED = 130  # what Typer turns Ctrl-C into
+
 app = typer.Typer(
     name="pushjepa",
     help="Train a JEPA world model from pixels, play against it, measure it.",
@@ -57,7 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         text = error.format_message() if isinstance(error, TyperException) else str(error)
         typer.echo(f"pushjepa: {' '.join(text.split()) or type(error).__name__}", err=True)
         code = 2
-    except (KeyboardInterrupt, typer.Abort):
+    if code == _INTERRUPTED:
         typer.echo("pushjepa: interrupted", err=True)
-        code = 130
     sys.exit(code if isinstance(code, int) else 0)

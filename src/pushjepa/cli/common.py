@@ -62,4 +62,5 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     try:
         yield report
     finally:
-        progress.stop()
+        if progress.live.is_started:  # stopping what never ran would print an empty line
+            progress.stop()

@@ -23,11 +23,12 @@ def train(
     """Train a world model; the finished checkpoint lies in OUT/checkpoint."""
     try:
         from pushjepa.training.presets import load_preset
+
+        recipe = load_preset(preset)  # before Lightning, which takes its time to load
         from pushjepa.training.recipe import TrainingOptions
         from pushjepa.training.recipe import train as run
     except ModuleNotFoundError as error:
         raise missing_extra(error, "training") from None
-    recipe = load_preset(preset)
     folder = out or Path("runs") / recipe.name
     if (folder / "preset.json").exists() and not resume:
         raise ValueError(f"{folder} holds a run already; go on with it by --resume, or choose another --out")

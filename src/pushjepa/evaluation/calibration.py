@@ -173,7 +173,7 @@ def _row(probe: Probe, condition: str, source: str, stages: Sequence[str], ahead
 
 
 def _push_ratio(probe: Probe, chosen: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, list[float]]:
-    """How much of the block's true displacement is predicted: 1 is right, 0 sees no push."""
+    """How much of the block's true displacement, from where it truly was, is predicted: 1 is right."""
     went = (probe.predicted - probe.start)[chosen, 4:6]
     true = (probe.true - probe.start)[chosen, 4:6]
     _, units = np.unique(probe.units[chosen], return_inverse=True)

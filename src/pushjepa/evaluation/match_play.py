@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,6 +19,8 @@ from pushjepa.runtime.contract import WorldModel
 from pushjepa.runtime.load import load_model
 
 Progress = Callable[[int, int], None]  #: (pairs done, pairs in all)
+
+_BOOTSTRAP = 1 << 31  # spawn key of the intervals' luck, beyond any pair's
 
 
 @dataclass(frozen=True)
@@ -181,36 +183,45 @@ def _seat_players(contest: Contest, seats: tuple[Side, Side]) -> list[Policy]:
 def summarise(contest: Contest, records: Sequence[Record]) -> Row:
     """One row: rates of the first player with Wilson's intervals, net progress with a bootstrap over pairs.
 
-    ``p1`` and ``p2`` are the players in the order of the command line. ``win_rate_by_seat`` is keyed by the first
-    player's seat, ``win_rate_by_first`` by the player (p1 or p2) that had the first turn. ``n`` counts matches.
+    ``p1`` and ``p2`` are the players in the order of the command line. What ends in ``_by_seat`` is keyed by the first
+    player's seat, what ends in ``_by_first`` by the player (p1 or p2) that had the first turn. ``n`` counts matches.
     """
-    units = [r.pair for r in records]
-    rng = np.random.default_rng(np.random.SeedSequence(contest.seed, spawn_key=(1 << 31,)))
-    progress = bootstrap_mean([r.net_progress for r in records], rng, units)
+    rng = np.random.default_rng(np.random.SeedSequence(contest.seed, spawn_key=(_BOOTSTRAP,)))
     taken = [ms for r in records for ms in r.plan_ms]
     row: Row = {
         "p1": contest.players[0],
         "p2": contest.players[1],
         "stage": contest.stage,
-        "pairs": len(set(units)),
+        "pairs": len({r.pair for r in records}),
         "n": len(records),
     }
     for name, score in (("win_rate", 1), ("draw_rate", 0), ("loss_rate", -1)):
-        row[name], row[f"{name}_ci"] = _rate(r.score == score for r in records)
-    row["net_progress"], row["net_progress_ci"] = progress.value, progress.ci
-    by_seat = {side: [r.score == 1 for r in records if r.seat == side] for side in SIDES}
-    by_first = {"p1": [r.score == 1 for r in records if r.moved_first]}
-    by_first["p2"] = [r.score == 1 for r in records if not r.moved_first]
-    for name, groups in (("win_rate_by_seat", by_seat), ("win_rate_by_first", by_first)):
-        rates = {key: _rate(wins) for key, wins in groups.items() if wins}
-        row[name] = {key: rate for key, (rate, _) in rates.items()}
-        row[f"{name}_ci"] = {key: interval for key, (_, interval) in rates.items()}
+        row[name], row[f"{name}_ci"] = _rate(records, score)
+    row["net_progress"], row["net_progress_ci"] = _net_progress(records, rng)
+    splits: dict[str, dict[str, list[Record]]] = {
+        "by_seat": {side: [r for r in records if r.seat == side] for side in SIDES},
+        "by_first": {"p1": [r for r in records if r.moved_first], "p2": [r for r in records if not r.moved_first]},
+    }
+    figures: dict[str, Callable[[Sequence[Record]], tuple[float, list[float]]]] = {
+        "win_rate": lambda group: _rate(group, 1),
+        "net_progress": lambda group: _net_progress(group, rng),
+    }
+    for split, groups in splits.items():
+        for name, figure in figures.items():
+            found = {key: figure(group) for key, group in groups.items() if group}
+            row[f"{name}_{split}"] = {key: value for key, (value, _) in found.items()}
+            row[f"{name}_{split}_ci"] = {key: interval for key, (_, interval) in found.items()}
     row["plan_ms_median"], row["plan_ms_p95"] = (float(np.percentile(taken, q)) for q in (50, 95))
     return row
 
 
-def _rate(hits: Iterable[bool]) -> tuple[float, list[float]]:
-    """A rate and its interval."""
-    counted = list(hits)
-    low, high = wilson(sum(counted), len(counted))
-    return sum(counted) / len(counted), [low, high]
+def _rate(records: Sequence[Record], score: int) -> tuple[float, list[float]]:
+    """Share of the matches that ended with ``score``, and its interval."""
+    hits = sum(r.score == score for r in records)
+    return hits / len(records), list(wilson(hits, len(records)))
+
+
+def _net_progress(records: Sequence[Record], rng: np.random.Generator) -> tuple[float, list[float]]:
+    """Mean net progress in px, and its interval over pairs."""
+    found = bootstrap_mean([r.net_progress for r in records], rng, [r.pair for r in records])
+    return found.value, found.ci

@@ -82,7 +82,8 @@ class VitTinyEncoder(nn.Module):
         self.vit = timm.create_model(
             "vit_tiny_patch16_224", pretrained=False, patch_size=14, img_size=frame_size, num_classes=0
         )
-        self.out = nn.Identity() if self.vit.num_features == width else nn.Linear(self.vit.num_features, width)
+        found: int = self.vit.num_features  # type: ignore[assignment]
+        self.out = nn.Identity() if found == width else nn.Linear(found, width)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Frames (N, H, W, 3) of 0 ... 255 to features (N, width)."""

@@ -24,9 +24,7 @@ class AdaLNBlock(nn.Module):
         self.qkv = nn.Linear(width, 3 * inner)
         self.attention_out = nn.Linear(inner, width)
         self.norm2 = nn.LayerNorm(width, elementwise_affine=False)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, config.mlp_hidden), nn.GELU(), nn.Linear(config.mlp_hidden, width)
-        )
+        self.mlp = nn.Sequential(nn.Linear(width, config.mlp_hidden), nn.GELU(), nn.Linear(config.mlp_hidden, width))
         self.dropout = nn.Dropout(config.dropout)
         self.modulation = nn.Linear(width, 6 * width)
         nn.init.zeros_(self.modulation.weight)

@@ -33,7 +33,7 @@ STATE_SIZE = len(STATE_FIELDS)
 
 def check_state(state: Array) -> Array:
     """Return ``state`` as float64 (7,), or raise ValueError if it is not a finite position on the board."""
-    s = np.asarray(state, dtype=np.float64)
+    s = _numbers("a board state", state)
     if s.shape != (STATE_SIZE,):
         raise ValueError(f"a board state has shape ({STATE_SIZE},), got {s.shape}")
     if not np.isfinite(s).all():
@@ -44,8 +44,8 @@ def check_state(state: Array) -> Array:
 
 
 def check_block(block: Array) -> Array:
-    """Return an action block as float64 (5, 2), or raise ValueError if it is malformed, not finite or beyond [-1, 1]."""
-    b = np.asarray(block, dtype=np.float64)
+    """Return an action block as float64 (5, 2), or raise ValueError: malformed, not finite or beyond [-1, 1]."""
+    b = _numbers("an action block", block)
     if b.shape != (c.TURN_STEPS, 2):
         raise ValueError(f"an action block has shape ({c.TURN_STEPS}, 2), got {b.shape}")
     if not np.isfinite(b).all():
@@ -53,6 +53,13 @@ def check_block(block: Array) -> Array:
     if (np.abs(b) > 1.0).any():
         raise ValueError(f"actions must lie in [-1, 1], got {np.abs(b).max():.3g}")
     return b
+
+
+def _numbers(what: str, values: Array) -> Array:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{what} must be an array of numbers") from None
 
 
 class Board:
@@ -110,6 +117,8 @@ class Board:
                 _drive(actor, goal_x, goal_y, damping, limit)
                 _drive(waiter, 0.0, 0.0, damping, limit)
                 space.step(c.SUBSTEP_SECONDS)
+            if not _runs_free(actor, waiter, tee, goal_x, goal_y):
+                _settle(space, (actor, waiter), tee, 2 if step < c.TURN_STEPS - 1 else 4)
             states[step] = (*actor.position, *waiter.position, *tee.position, tee.angle)
         # The solver lets resting contacts sink in by a fraction of a pixel; positions themselves stay on the board.
         np.clip(states[:, :6], 0.0, c.BOARD_SIZE, out=states[:, :6])
@@ -117,7 +126,8 @@ class Board:
 
     def _build(self, state: Array) -> tuple[pymunk.Space, pymunk.Body, pymunk.Body, pymunk.Body]:
         space = pymunk.Space()
-        space.iterations = c.SOLVER_ITERATIONS
+        # A light block between an agent and a wall needs more iterations, or it is driven into the wall.
+        space.iterations = round(c.SOLVER_ITERATIONS * max(1.0, c.AGENT_MASS / self.physics.block_mass))
         space.damping = self.physics.damping
         for shape in _wall_shapes(space.static_body, self.obstacles):
             shape.friction = c.WALL_FRICTION
@@ -143,14 +153,14 @@ class Board:
     def _block_moment(self) -> float:
         areas = [pymunk.area_for_poly(p.tolist()) for p in self._parts]
         masses = [self.physics.block_mass * a / sum(areas) for a in areas]
-        return sum(
-            pymunk.moment_for_poly(m, p.tolist()) for m, p in zip(masses, self._parts, strict=True)
-        )
+        return sum(pymunk.moment_for_poly(m, p.tolist()) for m, p in zip(masses, self._parts, strict=True))
 
     def _verify_physics(self) -> None:
         """Read every option back from the bodies: a knob that turned nothing would be a silent lie."""
         space, actor, _, tee = self._build(np.array([100.0, 256.0, 400.0, 256.0, 256.0, 256.0, 0.0]))
-        area = sum(abs(pymunk.area_for_poly(part.get_vertices())) for part in tee.shapes if isinstance(part, pymunk.Poly))
+        area = sum(
+            abs(pymunk.area_for_poly(part.get_vertices())) for part in tee.shapes if isinstance(part, pymunk.Poly)
+        )
         wanted = sum(abs(pymunk.area_for_poly(p.tolist())) for p in self._parts)
         found = {
             "block_mass": np.isclose(tee.mass, self.physics.block_mass),
@@ -172,11 +182,36 @@ class Board:
 def _drive(body: pymunk.Body, goal_x: float, goal_y: float, damping: float, limit: float) -> None:
     """Push ``body`` towards a velocity with a force of at most ``limit``, made up for the damping of this substep."""
     vx, vy = body.velocity
+    if vx == vy == goal_x == goal_y == 0.0:
+        return
     fx = (goal_x - vx * damping) * c.AGENT_MASS / c.SUBSTEP_SECONDS
     fy = (goal_y - vy * damping) * c.AGENT_MASS / c.SUBSTEP_SECONDS
     norm = (fx * fx + fy * fy) ** 0.5
     scale = 1.0 if norm <= limit else limit / norm
-    body.force = (fx * scale, fy * scale)
+    body.apply_force_at_local_point((fx * scale, fy * scale))
+
+
+def _runs_free(actor: pymunk.Body, waiter: pymunk.Body, tee: pymunk.Body, goal_x: float, goal_y: float) -> bool:
+    """Whether the actor moves as told and all else rests, so that nothing can be in touch with it."""
+    vx, vy = actor.velocity
+    return abs(vx - goal_x) + abs(vy - goal_y) < 1e-6 and not any(tee.velocity) and not any(waiter.velocity)
+
+
+def _settle(space: pymunk.Space, agents: tuple[pymunk.Body, pymunk.Body], tee: pymunk.Body, rounds: int) -> None:
+    """Part bodies that overlap, without giving them speed.
+
+    A body runs into another by as much as it covers in a substep, and pymunk then parts them only slowly. Here it is
+    asked to part them at once while everything stands still: one round finds by how much, the next one moves them.
+    """
+    speeds, spin = (agents[0].velocity, agents[1].velocity, tee.velocity), tee.angular_velocity
+    bias, space.collision_bias = space.collision_bias, 0.0
+    for _ in range(rounds):
+        agents[0].velocity = agents[1].velocity = tee.velocity = (0.0, 0.0)
+        tee.angular_velocity = 0.0
+        space.step(c.SUBSTEP_SECONDS)
+    space.collision_bias = bias
+    agents[0].velocity, agents[1].velocity, tee.velocity = speeds
+    tee.angular_velocity = spin
 
 
 def _wall_shapes(static: pymunk.Body, obstacles: Sequence[Obstacle]) -> list[pymunk.Shape]:
@@ -193,6 +228,11 @@ def _wall_shapes(static: pymunk.Body, obstacles: Sequence[Obstacle]) -> list[pym
         if isinstance(item, Pillar):
             shapes.append(pymunk.Circle(static, item.radius, (item.x, item.y)))
         else:
-            corners = [(item.left, item.top), (item.right, item.top), (item.right, item.bottom), (item.left, item.bottom)]
+            corners = [
+                (item.left, item.top),
+                (item.right, item.top),
+                (item.right, item.bottom),
+                (item.left, item.bottom),
+            ]
             shapes.append(pymunk.Poly(static, corners))
     return shapes

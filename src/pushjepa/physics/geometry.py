@@ -57,16 +57,14 @@ def block_parts(shape: str, scale: float = 1.0) -> tuple[Array, ...]:
     centres = np.array([(x, y) for _, _, x, y in _PARTS[shape]])
     gravity = (areas[:, None] * centres).sum(axis=0) / areas.sum()
     unit = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
-    return tuple(
-        scale * (unit * (w, h) + (x, y) - gravity) for w, h, x, y in _PARTS[shape]
-    )
+    return tuple(scale * (unit * (w, h) + (x, y) - gravity) for w, h, x, y in _PARTS[shape])
 
 
 def place(points: Array, x: float, y: float, angle: float) -> Array:
     """Rotate ``points`` (N, 2) by ``angle`` radians and move them to (x, y)."""
     cos, sin = np.cos(angle), np.sin(angle)
     turned = points @ np.array([[cos, sin], [-sin, cos]])
-    return np.asarray(turned + (x, y))
+    return np.asarray(turned + np.array((x, y)))
 
 
 def wrap_angle(angle: Array | float) -> Array:

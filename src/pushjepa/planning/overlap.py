@@ -10,7 +10,6 @@ from pushjepa.physics.geometry import Array
 
 #: Corners of the parts of the standard block, (parts, 4, 2) px about its centre; every part is an upright rectangle.
 _PARTS = np.stack(block_parts("tee"))
-_ROUNDS = 4  # pushed out of the bar an agent may land in the stem, and the other way round
 
 
 def push_agents_out(states: Array) -> Array:
@@ -29,9 +28,9 @@ def push_agents_out(states: Array) -> Array:
         # The block's own axes, in which its parts are upright.
         local = np.stack([cos * dx + sin * dy, cos * dy - sin * dx], axis=-1)
         moved = local
-        for _ in range(_ROUNDS):
-            for corners in _PARTS:
-                moved = _out_of_rectangle(moved, corners.min(axis=0), corners.max(axis=0))
+        # Pushed out of the bar an agent may land in the stem, but the way out of the stem never leads into the bar.
+        for corners in _PARTS:
+            moved = _out_of_rectangle(moved, corners.min(axis=0), corners.max(axis=0))
         shift = moved - local
         out[..., agent] += cos * shift[..., 0] - sin * shift[..., 1]
         out[..., agent + 1] += sin * shift[..., 0] + cos * shift[..., 1]

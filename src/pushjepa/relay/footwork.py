@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pushjepa.physics import Obstacle, Pillar, Wall, block_parts, place
 from pushjepa.physics import constants as c
@@ -19,6 +20,8 @@ STRIDE = c.AGENT_SPEED * c.STEP_SECONDS  #: px per component that one env step c
 _MARGIN = 3.0  # px kept free beside everything that is passed
 _THROUGH = 12.0  # what a pixel through an obstacle costs, in pixels round it
 _SPACING = 8.0  # px between the points of the block's outline at which it may be pushed
+_GRIP = c.AGENT_FRICTION * c.BLOCK_FRICTION
+_GYRATION_SQUARED = 1236.0  # px^2, moment of the tee over its mass
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class Contacts:
     agent: Array
     push: Array
     lever: Array
+
+    def at(self, index: NDArray[np.int64]) -> Contacts:
+        """Those at ``index``, in its order."""
+        return Contacts(self.agent[index], self.push[index], self.lever[index])
 
 
 def block_boxes(block: Array) -> tuple[Box, ...]:
@@ -96,21 +103,73 @@ def steps_along(way: Array) -> float:
     return float(np.abs(np.diff(way, axis=0)).max(axis=1, initial=0.0).sum()) / STRIDE
 
 
-def pace(way: Array) -> Array:
-    """The action block (5, 2) that follows a way (P, 2) at full speed and stops at its end."""
-    lengths = np.abs(np.diff(way, axis=0)).max(axis=1)
-    marks = np.concatenate([[0.0], np.cumsum(lengths)])
-    ticks = np.minimum(STRIDE * np.arange(c.TURN_STEPS + 1), marks[-1])
-    points = np.stack([np.interp(ticks, marks, way[:, axis]) for axis in (0, 1)], axis=1)
-    return np.asarray(np.clip(np.diff(points, axis=0) / STRIDE, -1.0, 1.0))
+def pace(way: Array, push: Array) -> Array:
+    """The action block (5, 2) that follows a way (P, 2) at full speed and spends the rest on ``push`` (2,)."""
+    arrivals = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(way, axis=0)).max(axis=1))]) / STRIDE
+    times, points = arrivals, way
+    if arrivals[-1] < c.TURN_STEPS:
+        times = np.append(arrivals, c.TURN_STEPS)
+        points = np.concatenate([way, [way[-1] + push]])
+    ticks = np.arange(c.TURN_STEPS + 1)
+    track = np.stack([np.interp(ticks, times, points[:, axis]) for axis in (0, 1)], axis=1)
+    return np.asarray(np.clip(np.diff(track, axis=0) / STRIDE, -1.0, 1.0))
 
 
 def contacts(block: Array) -> Contacts:
     """Where an agent can touch the tee at ``block`` (x, y, angle), whether it can get there or not."""
     x, y, angle = (float(v) for v in block)
-    agent, push = _LOCAL_AGENT, _LOCAL_PUSH
-    turned = place(push, 0.0, 0.0, angle)
-    return Contacts(place(agent, x, y, angle), turned, _LOCAL_LEVER)
+    return Contacts(place(_LOCAL_AGENT, x, y, angle), place(_LOCAL_PUSH, 0.0, 0.0, angle), _LOCAL_LEVER)
+
+
+def follow_push(block: Array, places: Contacts, run: Array, count: int) -> Array:
+    """Where the block's centre goes when an agent pushes it, by balance of forces at the touching point alone.
+
+    Args:
+        block: (x, y, angle) at the start.
+        places: N contacts, one to each push.
+        run: (N, 2) px that the agent covers in one of the ``count`` equal parts of its push.
+        count: how many parts.
+
+    Returns:
+        (N, count + 1, 2) the block's centre before, between and after them.
+    """
+    centre = np.repeat(block[None, :2], len(run), axis=0)
+    arm = places.agent + places.push * (c.AGENT_RADIUS + 1.0) - centre  # from the block's centre to the touch
+    normal = places.push
+    track = [centre]
+    for _ in range(count):
+        moved, spin, slip = _respond(arm, normal, run)
+        centre = centre + moved
+        arm, normal = _turn(arm + slip, spin), _turn(normal, spin)
+        track.append(centre)
+    return np.stack(track, axis=1)
+
+
+def _respond(arm: Array, normal: Array, run: Array) -> tuple[Array, Array, Array]:
+    """What a block at rest does when its point at ``arm`` is pushed by ``run``; all (N, 2).
+
+    Returns:
+        how far its centre moves (N, 2), how far it turns (N,) rad, and how far the agent slips along it (N, 2).
+    """
+    side = np.stack([-normal[:, 1], normal[:, 0]], axis=1)
+    # Moved by j at the arm, a free body shifts its touching point by j + arm_across (arm_across . j) / gyration^2.
+    across = np.stack([-arm[:, 1], arm[:, 0]], axis=1)
+    a_n, a_t = (across * normal).sum(axis=1), (across * side).sum(axis=1)
+    nn, nt, tt = 1 + a_n**2 / _GYRATION_SQUARED, a_n * a_t / _GYRATION_SQUARED, 1 + a_t**2 / _GYRATION_SQUARED
+    v_n, v_t = (run * normal).sum(axis=1), (run * side).sum(axis=1)
+    j_n, j_t = (tt * v_n - nt * v_t) / (nn * tt - nt**2), (nn * v_t - nt * v_n) / (nn * tt - nt**2)
+    bound = np.clip(j_t / np.where(np.abs(j_n) < 1e-9, 1e-9, j_n), -_GRIP, _GRIP)
+    j_n = np.maximum(v_n, 0.0) / (nn + nt * bound)
+    moved = j_n[:, None] * normal + (j_n * bound)[:, None] * side
+    spin = (across * moved).sum(axis=1) / _GYRATION_SQUARED
+    slip = (v_t - j_n * (nt + tt * bound))[:, None] * side
+    return moved, spin, slip
+
+
+def _turn(vectors: Array, angles: Array) -> Array:
+    """Vectors (N, 2), each turned by its angle (N,)."""
+    cos, sin = np.cos(angles), np.sin(angles)
+    return np.stack([vectors[:, 0] * cos - vectors[:, 1] * sin, vectors[:, 0] * sin + vectors[:, 1] * cos], axis=1)
 
 
 def _outline() -> tuple[Array, Array, Array]:

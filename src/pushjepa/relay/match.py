@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pushjepa.physics import Board, Physics, check_block, check_state
+from pushjepa.physics import Board, Physics, block_parts, check_block, check_state
 from pushjepa.physics.constants import TURN_STEPS
 from pushjepa.physics.geometry import Array
 from pushjepa.relay.contract import Observation, Policy, Side, StateView, joint_block
 from pushjepa.relay.rules import MATCH_TURNS, SIDES, MatchResult, check_side, judge, other, side_to_move
 from pushjepa.relay.scene import Frame, Scene
-from pushjepa.relay.stages import get_stage
+from pushjepa.relay.stages import TEE_REACH, get_stage
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ class MatchSetup:
         """The start position (7,)."""
         if self.start is not None:
             return check_state(np.array(self.start))
-        return get_stage(self.stage).sample_start(np.random.default_rng(self.seed))
+        corners = np.concatenate(block_parts(self.physics.block_shape, self.physics.block_scale))
+        reach = max(TEE_REACH, float(np.hypot(*corners.T).max()))
+        return get_stage(self.stage).sample_start(np.random.default_rng(self.seed), reach)
 
     def physics_at(self, turn: int) -> Physics:
         """The laws that hold in ``turn``."""

@@ -11,9 +11,24 @@ from pushjepa.physics import Pillar
 from pushjepa.physics import constants as c
 from pushjepa.physics.geometry import Array
 from pushjepa.relay.contract import Observation, Policy, Side, StateView
-from pushjepa.relay.footwork import Contacts, block_boxes, contacts, find_way, pace, stage_boxes, steps_along
+from pushjepa.relay.footwork import (
+    STRIDE,
+    Contacts,
+    block_boxes,
+    contacts,
+    find_way,
+    follow_push,
+    pace,
+    stage_boxes,
+    steps_along,
+)
 from pushjepa.relay.rules import check_side, other
 from pushjepa.relay.stages import Stage, distance_to
+
+_SHORT_LIST = 8  # places for which the real way is searched
+_FACING = 0.3  # least cosine between a push and the wanted heading for it to be any use
+_ANGLES = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)  # degrees off the wanted heading that are tried
+_PARTS = 10  # pieces into which a push is cut to foresee it
 
 
 class RandomPolicy:
@@ -54,30 +69,28 @@ class _Pusher:
         view = _require_state(observation)
         me, waiter = (np.array(getattr(view, side)) for side in (self.side, other(self.side)))
         block = np.array([*view.block, view.angle])
-        heading, length = self._aim(block[:2], np.array(observation.goals))
+        heading, aim = self._aim(block[:2], np.array(observation.goals))
         places = self._reachable(contacts(block), waiter)
-        walk = self._walk(me, waiter, block, places, heading)
-        return pace(np.concatenate([walk, [walk[-1] + heading * length]]))
-
-    def _aim(self, block: Array, goals: Array) -> tuple[Array, float]:
-        """Unit vector (2,) along which the block shall go, and how far, px."""
-        raise NotImplementedError
-
-    def _score(self, places: Contacts, heading: Array, steps: Array) -> Array:
-        """How good it is (N,) to push at each place, given the env steps (N,) that it takes to get there."""
-        raise NotImplementedError
-
-    def _walk(self, me: Array, waiter: Array, block: Array, places: Contacts, heading: Array) -> Array:
-        """The way (P, 2) to the best place."""
+        direct = np.abs(places.agent - me).max(axis=1) / STRIDE
+        good = np.argsort(self._dislike(places, heading, direct), kind="stable")[:_SHORT_LIST]
+        places = places.at(good)
         boxes = (*block_boxes(block), *self._walls)
         discs = (*self._discs, Pillar(float(waiter[0]), float(waiter[1]), c.AGENT_RADIUS))
-        # Only places that look good on the way as the crow flies are worth a search for the real one.
-        direct = np.abs(places.agent - me).max(axis=1) / (c.AGENT_SPEED * c.STEP_SECONDS)
-        best = np.argsort(-self._score(places, heading, direct), kind="stable")[:_SHORT_LIST]
-        places = Contacts(places.agent[best], places.push[best], places.lever[best])
         ways = [find_way(me, spot, boxes, discs) for spot in places.agent]
         steps = np.array([steps_along(way) for way in ways])
-        return ways[int(np.argmax(self._score(places, heading, steps)))]
+        if steps.min() > c.TURN_STEPS - 0.5:
+            way = ways[int(np.argmin(self._dislike(places, heading, steps)))]
+            return pace(way, np.zeros(2))
+        index, push = _best_push(block, places, steps, heading, aim)
+        return pace(ways[index], push)
+
+    def _aim(self, block: Array, goals: Array) -> tuple[Array, Array]:
+        """Unit vector (2,) along which the block shall go, and the point (2,) that it shall come near."""
+        raise NotImplementedError
+
+    def _dislike(self, places: Contacts, heading: Array, steps: Array) -> Array:
+        """How bad it is (N,) to push at each place, given the env steps (N,) that it takes to get there."""
+        raise NotImplementedError
 
     def _reachable(self, places: Contacts, waiter: Array) -> Contacts:
         """The places at which an agent has room; all of them if none has."""
@@ -87,50 +100,68 @@ class _Pusher:
         free &= np.hypot(*(spots - waiter).T) > 2 * c.AGENT_RADIUS
         for item in self.stage.obstacles:
             free &= np.array([distance_to(item, spot) > c.AGENT_RADIUS for spot in spots])
-        if not free.any():
-            return places
-        return Contacts(spots[free], places.push[free], places.lever[free])
-
-
-_SHORT_LIST = 6
+        return places.at(np.flatnonzero(free)) if free.any() else places
 
 
 class ChaseT(_Pusher):
     """Walks to the block by the shortest way and shoves it, steering toward its own goal."""
 
-    def _aim(self, block: Array, goals: Array) -> tuple[Array, float]:
-        return _towards(block, goals[0])
+    def _aim(self, block: Array, goals: Array) -> tuple[Array, Array]:
+        return _direction(block, goals[0]), goals[0]
 
-    def _score(self, places: Contacts, heading: Array, steps: Array) -> Array:
-        return (places.push @ heading > 0.5) * 10.0 - steps - places.lever / 50.0
+    def _dislike(self, places: Contacts, heading: Array, steps: Array) -> Array:
+        return steps - 10.0 * (places.push @ heading > _FACING)
 
 
 class Adversarial(_Pusher):
     """Gets between the block and the other side's goal and drives the block away from that goal."""
 
-    def _aim(self, block: Array, goals: Array) -> tuple[Array, float]:
-        heading, _ = _towards(goals[1], block)
-        return heading, c.BOARD_SIZE
+    def _aim(self, block: Array, goals: Array) -> tuple[Array, Array]:
+        away = _direction(goals[1], block)
+        return away, block + c.BOARD_SIZE * away
 
-    def _score(self, places: Contacts, heading: Array, steps: Array) -> Array:
-        return 3.0 * (places.push @ heading) - 0.2 * steps - places.lever / 30.0
+    def _dislike(self, places: Contacts, heading: Array, steps: Array) -> Array:
+        return 0.2 * steps - 3.0 * (places.push @ heading) + places.lever / 30.0
 
 
 class Shove(_Pusher):
     """Goes round behind the block, then pushes it at its own goal."""
 
-    def _aim(self, block: Array, goals: Array) -> tuple[Array, float]:
-        return _towards(block, goals[0])
+    def _aim(self, block: Array, goals: Array) -> tuple[Array, Array]:
+        return _direction(block, goals[0]), goals[0]
 
-    def _score(self, places: Contacts, heading: Array, steps: Array) -> Array:
-        return 3.0 * (places.push @ heading) - 0.2 * steps - places.lever / 15.0
+    def _dislike(self, places: Contacts, heading: Array, steps: Array) -> Array:
+        return 0.2 * steps - 3.0 * (places.push @ heading) + places.lever / 30.0
 
 
-def _towards(start: Array, end: Array) -> tuple[Array, float]:
-    """Unit vector from ``start`` to ``end`` and their distance in px; along x where they coincide."""
+def _best_push(block: Array, places: Contacts, steps: Array, heading: Array, aim: Array) -> tuple[int, Array]:
+    """The place, and the way (2,) to push on from there, that bring the block nearest to ``aim`` (2,).
+
+    Args:
+        block: (x, y, angle).
+        places: N contacts.
+        steps: (N,) env steps that pass before the agent is there.
+        heading: unit vector (2,) to push along, more or less.
+        aim: point (2,), px.
+    """
+    turns = np.radians(_ANGLES)
+    cos, sin = np.cos(turns), np.sin(turns)
+    fan = np.stack([heading[0] * cos - heading[1] * sin, heading[0] * sin + heading[1] * cos], axis=1)
+    fan /= np.abs(fan).max(axis=1, keepdims=True)  # full speed: to the edge of the action square
+    index = np.repeat(np.arange(len(steps)), len(fan))
+    left = np.maximum(c.TURN_STEPS - steps, 0.0)[index]
+    runs = np.tile(fan, (len(steps), 1)) * STRIDE * left[:, None] / _PARTS
+    track = follow_push(block, places.at(index), runs, _PARTS)
+    miss = np.hypot(*np.moveaxis(track - aim, -1, 0))
+    best, parts = np.unravel_index(int(np.argmin(miss)), miss.shape)
+    return int(index[best]), runs[best] * parts
+
+
+def _direction(start: Array, end: Array) -> Array:
+    """Unit vector from ``start`` to ``end``; along x where they coincide."""
     run = end - start
     length = float(np.hypot(*run))
-    return (run / length, length) if length > 1e-6 else (np.array([1.0, 0.0]), 0.0)
+    return run / length if length > 1e-6 else np.array([1.0, 0.0])
 
 
 def _require_state(observation: Observation) -> StateView:

@@ -10,6 +10,9 @@ from pushjepa.physics import Obstacle, Pillar, Wall
 from pushjepa.physics.constants import AGENT_RADIUS, BOARD_SIZE
 from pushjepa.physics.geometry import Array
 
+TEE_REACH = 66.0  #: px that the tee at scale 1 reaches from its centre of gravity, rounded up
+MOST_REACH = 90.0  #: px, the largest disc that every stage has room to start with
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -34,11 +37,13 @@ class Stage:
         """Goal centre of each side, px."""
         return {"p1": self.goal, "p2": (BOARD_SIZE - self.goal[0], self.goal[1])}
 
-    def sample_start(self, rng: np.random.Generator) -> Array:
+    def sample_start(self, rng: np.random.Generator, block_reach: float = TEE_REACH) -> Array:
         """A start position (7,): each agent on the far side of the block from its own goal, the block near the middle.
 
-        The distribution is the same when mirrored. Positions in which bodies touch are drawn again.
+        The distribution is the same when mirrored. Positions in which bodies may touch are drawn again, the block
+        taken for a disc of radius ``block_reach`` px, at most ``MOST_REACH``.
         """
+        block_reach = min(block_reach, MOST_REACH)
         left, top, right, bottom = self.agent_box
         centre = BOARD_SIZE / 2
         while True:
@@ -46,16 +51,15 @@ class Stage:
             p2 = rng.uniform((left, top), (right, bottom))
             block = centre + rng.uniform(-1, 1, 2) * self.block_spread
             state = np.array([*p1, BOARD_SIZE - p2[0], p2[1], *block, rng.uniform(-np.pi, np.pi)])
-            if self._clear(state):
+            if self._clear(state, block_reach):
                 return state
 
-    def _clear(self, state: Array) -> bool:
+    def _clear(self, state: Array, block_reach: float) -> bool:
         reach = AGENT_RADIUS + 8.0
-        tee = 66.0  # farthest point of the tee from its centre of gravity, px
         agents = (state[0:2], state[2:4])
-        if any(np.hypot(*(a - state[4:6])) < reach + tee for a in agents):
+        if any(np.hypot(*(a - state[4:6])) < reach + block_reach for a in agents):
             return False
-        bodies = [(a, reach) for a in agents] + [(state[4:6], tee + 4.0)]
+        bodies = [(a, reach) for a in agents] + [(state[4:6], block_reach + 4.0)]
         return all(distance_to(o, xy) > radius for o in self.obstacles for xy, radius in bodies)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from pushjepa.physics.constants import BOARD_SIZE
 from pushjepa.runtime.contract import Context, FloatArray, ModelSpec
 
 CENTRE = BOARD_SIZE / 2
+T = TypeVar("T", bound=np.generic)
 
 
 class Backend(ABC):
@@ -110,7 +112,7 @@ class Backend(ABC):
             raise ValueError(f"one actor for each of {candidates.shape[1]} blocks, got {actors.shape}")
 
 
-def _append(window: NDArray[np.generic], item: NDArray[np.generic]) -> NDArray[np.generic]:
+def _append(window: NDArray[T], item: NDArray[T]) -> NDArray[T]:
     """Drop the oldest entry of (P, n, ...) and append (S, 1, ...), P being 1 or S."""
     kept = np.broadcast_to(window[:, 1:], (len(item), *window[:, 1:].shape[1:]))
     return np.ascontiguousarray(np.concatenate([kept, item], axis=1))

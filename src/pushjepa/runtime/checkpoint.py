@@ -19,7 +19,7 @@ CARD = "README.md"
 
 
 def resolve(model: str | Path | None) -> Path:
-    """The folder of a model: None is the bundled default, else a folder, else an ``owner/name`` on the Hugging Face Hub.
+    """The folder of a model: None is the bundled default, else a folder, else ``owner/name`` on the Hugging Face Hub.
 
     Raises:
         ValueError: neither a folder nor a name that the Hub knows.
@@ -36,7 +36,7 @@ def resolve(model: str | Path | None) -> Path:
         from huggingface_hub import snapshot_download
 
         return Path(snapshot_download(name))
-    except Exception as error:  # the Hub client raises many kinds; whichever it was, there is no model
+    except Exception as error:  # noqa: BLE001  the Hub client raises many kinds; whichever it was, there is no model
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"no checkpoint folder {name}, and the Hugging Face Hub did not give it: {reason}") from None
 

@@ -54,7 +54,8 @@ class _Decoder(nn.Module):
         self.model = model
 
     def forward(self, latents: Tensor) -> Tensor:
-        return self.model.head(latents)
+        numbers: Tensor = self.model.head(latents)
+        return numbers
 
 
 def export_checkpoint(
@@ -76,8 +77,9 @@ def export_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     model.cpu().eval()
     tensors = {name: _stored(value) for name, value in model.state_dict().items()}
-    model.load_state_dict({name: value.float() if value.is_floating_point() else value
-                           for name, value in tensors.items()})
+    model.load_state_dict(
+        {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    )
     save_file(tensors, folder / WEIGHTS)
     _export_graphs(model, folder)
     config = {

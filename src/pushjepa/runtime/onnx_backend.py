@@ -41,7 +41,7 @@ class OnnxBackend(Backend):
                 self._sessions[graph] = ort.InferenceSession(
                     str(folder / f"{graph}.onnx"), options, providers=["CPUExecutionProvider"]
                 )
-            except Exception as error:  # ONNX Runtime has a class of its own for each way to be unreadable
+            except Exception as error:  # noqa: BLE001  ONNX Runtime has a class for each way to be unreadable
                 raise ValueError(f"cannot load {folder / graph}.onnx: {str(error).splitlines()[0]}") from None
 
     def _run(self, graph: str, *arrays: NDArray[np.generic]) -> FloatArray:

@@ -44,8 +44,10 @@ class TorchBackend(Backend):
         if threads:
             torch.set_num_threads(threads)
         model = JEPA(ModelConfig.from_dict(config))
-        weights = {key: value.float() if value.is_floating_point() else value
-                   for key, value in load_file(folder / WEIGHTS).items()}
+        weights = {
+            key: value.float() if value.is_floating_point() else value
+            for key, value in load_file(folder / WEIGHTS).items()
+        }
         try:
             model.load_state_dict(weights)
             self._model = model.to(device).eval()

@@ -36,9 +36,7 @@ CREATE TABLE IF NOT EXISTS turns (
     block BLOB NOT NULL, state BLOB NOT NULL, plan TEXT, PRIMARY KEY (match_id, turn)
 ) WITHOUT ROWID;
 """
-_INSERT_MATCH = (
-    "INSERT INTO matches (id, created, version, setup, human, opponent, model) VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
+_INSERT_MATCH = "INSERT INTO matches (id, created, version, setup, human, opponent, model) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _INSERT_TURN = "INSERT INTO turns (match_id, turn, side, block, state, plan) VALUES (?, ?, ?, ?, ?, ?)"
 _FLOAT = np.dtype("<f8")
 

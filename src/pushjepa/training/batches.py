@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from pushjepa.data import EpisodeStore, Windows, draw_states, draw_windows, make_scenes, random_scenes
 from pushjepa.data.store import Episodes
@@ -96,7 +97,7 @@ def encode_episodes(model: JEPA, episodes: Episodes, device: torch.device) -> Te
     scenes = make_scenes(episodes.stages, model.config.frame_size, episodes.physics)
     out = torch.empty(len(states), model.config.width)
     model.to(device).eval()
-    for low in range(0, len(states), _ENCODE_CHUNK):
+    for low in tqdm(range(0, len(states), _ENCODE_CHUNK), desc="encoding episodes", unit_scale=_ENCODE_CHUNK):
         rows = slice(low, low + _ENCODE_CHUNK)
         frames = torch.from_numpy(draw_states(states[rows], stage[rows], scenes))
         out[rows] = model.encode(frames.to(device)).cpu()

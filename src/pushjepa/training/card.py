@@ -65,7 +65,5 @@ def _phase_table(preset: Preset) -> str:
 
 def _metric_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
     names = sorted({name for values in metrics.values() for name in values})
-    rows = [
-        (name, *(f"{values[name]:.4g}" if name in values else "" for values in metrics.values())) for name in names
-    ]
+    rows = [(name, *(f"{values[name]:.4g}" if name in values else "" for values in metrics.values())) for name in names]
     return _table(("figure", *metrics), rows)

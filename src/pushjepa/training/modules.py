@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
@@ -50,7 +51,7 @@ class Phase(L.LightningModule):
         self._clock = time.perf_counter()
         self._seen: list[dict[str, Tensor]] = []
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         parameters = [p for p in self.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(parameters, lr=self.phase.learning_rate, weight_decay=self.phase.weight_decay)
         schedule = LambdaLR(optimizer, self._rate)

@@ -7,7 +7,8 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def train(preset: Preset, options: TrainingOptions) -> Path:
     model = JEPA(preset.model)
     if options.init_from is not None:
         load_weights(model, options.init_from)
-    for index, phase in enumerate(preset.phases):
+    for index in range(len(preset.phases)):
         _run_phase(model, preset, index, store, options)
     return write_checkpoint(model, preset, store, options.out)
 
@@ -107,15 +108,15 @@ def _run_phase(model: JEPA, preset: Preset, index: int, store: EpisodeStore, opt
     start = time.perf_counter()
     seed = preset.seed + 1000 * index
     module = PHASE_MODULES[phase.kind](model, phase, preset.loss, seed)
-    trainer = build_trainer(phase, folder, options)
-    data = build_phase_data(model, phase, store, seed, options.workers, trainer.strategy.root_device)
-    if options.compile:
-        module.compile()
     last = folder / "last.ckpt"
     with _quiet():
+        trainer = build_trainer(phase, folder, options)
+        data = build_phase_data(model, phase, store, seed, options.workers, trainer.strategy.root_device)
+        if options.compile:
+            module.compile()
         trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None)
-    if trainer.interrupted or trainer.global_step < phase.steps:
-        raise KeyboardInterrupt
+    if trainer.global_step < phase.steps:
+        raise RuntimeError(f"phase {phase.kind} stopped at step {trainer.global_step} of {phase.steps}")
     _finish_phase(model, trainer, folder, time.perf_counter() - start)
 
 
@@ -141,8 +142,9 @@ def build_trainer(phase: PhaseConfig, folder: Path, options: TrainingOptions) ->
         accelerator=accelerator,
         devices=1,
         precision=precision,  # type: ignore[arg-type]
+        # Counted in epochs, not steps: Lightning resumes at an epoch's end only then. The last epoch may be shorter.
         max_epochs=epochs,
-        max_steps=phase.steps,
+        max_steps=-1,
         gradient_clip_val=phase.clip,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
@@ -150,7 +152,8 @@ def build_trainer(phase: PhaseConfig, folder: Path, options: TrainingOptions) ->
         enable_model_summary=False,
         logger=TensorBoardLogger(folder, name="curves", version=""),
         callbacks=[
-            ModelCheckpoint(folder, filename="last", save_top_k=1, every_n_epochs=1, enable_version_counter=False),
+            # Saved once the epoch is over, or a resumed run would take its last validation for unfinished business.
+            ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False),
             TQDMProgressBar(refresh_rate=25),
         ],
     )
@@ -161,20 +164,25 @@ def describe(store: EpisodeStore) -> dict[str, object]:
     return store.recipe.to_dict()
 
 
-class _quiet(warnings.catch_warnings):
-    """Lightning advises loader workers and shorter log intervals at every start; neither applies here."""
-
-    def __enter__(self) -> None:  # type: ignore[override]
-        super().__enter__()
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's advice about loader workers, log intervals and its other products."""
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
-        logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 def write_checkpoint(model: JEPA, preset: Preset, store: EpisodeStore, out: Path) -> Path:
     """Export the trained model to ``out/checkpoint`` with its card; see ``runtime.export``."""
     from pushjepa.runtime.export import export_checkpoint
 
-    curves: Mapping[str, object] = {
+    curves: dict[str, dict[str, float]] = {
         f"{i}-{p.kind}": json.loads((out / f"{i}-{p.kind}" / "metrics.json").read_text())
         for i, p in enumerate(preset.phases)
     }

@@ -24,6 +24,7 @@ let match = null; // the newest match_state, kept up to date by later messages
 let shown = null; // the turn last shown on the board: { from, states, side, plan }
 let plan = null; // a plan whose turn_result is still to come
 let thinking = false;
+let dreaming = false; // the opponent's search is being shown
 let sent = false; // a turn is on its way to the server
 let stuck = false; // the opponent failed; asking again may help
 
@@ -40,6 +41,7 @@ const handlers = {
     refresh();
   },
   match_state(message) {
+    const same = match?.match_id === message.match_id && match.turn === message.turn;
     match = message;
     sessionStorage.setItem(KEPT, message.match_id);
     playback.reset();
@@ -47,7 +49,7 @@ const handlers = {
     const last = message.history.at(-1);
     shown = last ? { ...last, from: message.history.at(-2)?.states.at(-1) ?? message.start } : null;
     document.body.dataset.human = message.human;
-    aim.clear();
+    if (!same) aim.clear(); // who was aiming when the connection went goes on aiming
     setup.remember(message);
     panel.showNotice(null);
     panel.hideResult();
@@ -180,6 +182,7 @@ function words(over) {
       : placed < 3 ? "The solid line is as far as you get this turn. Add a way-point, or go." : "That is all three. Go!";
     return { count, headline: left === 1 && match.turn >= match.turns - 2 ? "Your last move" : "Your move", hint };
   }
+  if (dreaming) return { count, headline: `${them} imagines`, hint: "Each dot is where one imagined move would leave the block." };
   if (thinking && !playback.busy) return { count, headline: `${them} is thinking`, hint: thinkingHint() };
   return { count, headline: match.turn > 0 && playback.busy ? "Watch" : "One moment", hint: "The physics has the last word." };
 }
@@ -221,6 +224,10 @@ function draw(ms) {
   requestAnimationFrame(draw);
   if (!match) return;
   const playing = playback.frame(ms);
+  if (Boolean(playing?.dreaming) !== dreaming) {
+    dreaming = !dreaming;
+    refresh();
+  }
   const resized = board.fit();
   const pulse = calm.matches ? 0 : (Math.sin(ms / 320) + 1) / 2;
   const busy = playing || aim.enabled || thinking;

@@ -65,8 +65,15 @@ function moveFrame(turn, moved) {
   const step = Math.min(last, Math.floor(moved));
   const [before, after] = [step === 0 ? turn.from : turn.states[step - 1], turn.states[Math.min(step, last - 1)]];
   const share = Math.min(1, moved - step);
-  const state = step >= last ? turn.states[last - 1] : before.map((v, i) => v + (after[i] - v) * share);
+  const state = step >= last ? turn.states[last - 1] : between(before, after, share);
   const at = turn.side === "p1" ? 0 : 2;
   const trail = [turn.from, ...turn.states.slice(0, step), state].map((s) => [s[at], s[at + 1]]);
   return { state, side: turn.side, trail, dream: null, dreaming: false, ghost: turn.plan?.predicted ?? null };
+}
+
+/** A state on the way between two; the angle goes the short way round, because it is told within one turn of a circle. */
+function between(before, after, share) {
+  const turned = after[6] - before[6];
+  const short = Math.atan2(Math.sin(turned), Math.cos(turned));
+  return before.map((value, i) => value + (i === 6 ? short : after[i] - value) * share);
 }

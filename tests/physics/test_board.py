@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pushjepa.physics import Board, Physics, Pillar, Wall, mirror_block, mirror_state
+from pushjepa.physics.constants import AGENT_RADIUS, AGENT_SPEED, BOARD_SIZE, WALL_INSET
+from pushjepa.relay.stages import STAGES
+
+START = np.array([100.0, 256.0, 412.0, 256.0, 256.0, 256.0, 0.4])
+RIGHT = np.tile([1.0, 0.0], (5, 1))
+TURNS = 10_000
+RESTART = 40  # random turns from one start position
+BLOCKS = arrays(np.float64, (5, 2), elements=st.floats(-1, 1))
+
+
+def random_play(stage, turns, rng, spread=1.0):
+    """States (turns, 5, 7) and the states (turns, 7) that they began in, of uniform or extreme actions."""
+    board = Board(stage.obstacles)
+    begun, steps = np.empty((turns, 7)), np.empty((turns, 5, 7))
+    for turn in range(turns):
+        state = stage.sample_start(rng) if turn % RESTART == 0 else steps[turn - 1, -1]
+        block = rng.uniform(-1, 1, (5, 2))
+        if turn // RESTART % 2:  # a whole turn in one of the four corners of the action square
+            block = np.tile(np.sign(block[0]), (5, 1))
+        begun[turn] = state
+        steps[turn] = board.run_turn(state, ("p1", "p2")[turn % 2], block)
+    return begun, steps
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_random_turns_stay_finite_on_the_board_and_out_of_each_other(name, overlap_depths):
+    stage = STAGES[name]
+    _, steps = random_play(stage, TURNS, np.random.default_rng(0))
+    assert np.isfinite(steps).all()
+    assert steps[..., :6].min() >= 0
+    assert steps[..., :6].max() <= BOARD_SIZE
+    at_rest = overlap_depths(steps[:, -1], stage.obstacles)
+    under_way = overlap_depths(steps.reshape(-1, 7), stage.obstacles)
+    assert len(at_rest) == (4 if not stage.obstacles else 6)
+    assert {name: depth.max() for name, depth in at_rest.items() if depth.max() > 3.0} == {}
+    assert {name: depth.max() for name, depth in under_way.items() if depth.max() > 8.0} == {}
+
+
+def test_the_overlap_measure_sees_what_is_there(overlap_depths):
+    gate = STAGES["gate"]
+    agent_in_wall = np.array([10.0, 256.0, 400.0, 256.0, 256.0, 256.0, 0.0])
+    block_in_gate = np.array([100.0, 256.0, 400.0, 256.0, 256.0, 160.0, 0.0])
+    depths = overlap_depths(np.array([agent_in_wall, block_in_gate]), gate.obstacles)
+    assert depths["agent in wall"] == pytest.approx([AGENT_RADIUS + WALL_INSET - 10.0, -80.0])
+    assert depths["block in obstacle"][0] < 0 < 20 < depths["block in obstacle"][1]
+
+
+def test_nobody_is_driven_through_a_wall_that_they_are_pressed_against():
+    board = Board()
+    state = np.array([60.0, 256.0, 412.0, 400.0, 120.0, 256.0, math.pi / 2])
+    for _ in range(6):
+        state = board.run_turn(state, "p1", RIGHT)[-1]
+    corners = np.concatenate(board.block_corners(state))
+    assert corners[:, 0].max() == pytest.approx(BOARD_SIZE - WALL_INSET, abs=2.0)
+    assert state[0] < state[4]
+
+
+def test_a_turn_is_a_function_of_its_arguments():
+    board, given_state = Board(), START.copy()
+    one = board.run_turn(given_state, "p1", RIGHT)
+    board.run_turn(START + 1.0, "p2", -RIGHT)
+    assert np.array_equal(one, board.run_turn(START, "p1", RIGHT))
+    assert np.array_equal(one, Board().run_turn(START, "p1", RIGHT))
+    assert np.array_equal(given_state, START)
+
+
+@settings(max_examples=60, deadline=None)
+@given(block=BLOCKS, seed=st.integers(0, 10_000), side=st.sampled_from(["p1", "p2"]))
+def test_the_mirrored_turn_is_the_mirror_image(block, seed, side):
+    stage = STAGES["pillars"]
+    board, other = Board(stage.obstacles), {"p1": "p2", "p2": "p1"}[side]
+    state = stage.sample_start(np.random.default_rng(seed))
+    seen = board.run_turn(state, side, block)
+    mirrored = board.run_turn(mirror_state(state), other, mirror_block(block))
+    assert np.abs(mirror_state(mirrored) - seen).max() < 1e-9
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_mirrored_turns_of_real_play_agree_within_half_a_pixel(name):
+    stage = STAGES[name]
+    board, rng = Board(stage.obstacles), np.random.default_rng(5)
+    begun, steps = random_play(stage, 400, np.random.default_rng(5))
+    agree = 0
+    for turn, state in enumerate(begun):
+        block = rng.uniform(-1, 1, (5, 2))
+        side, other = ("p1", "p2") if turn % 2 else ("p2", "p1")
+        seen = board.run_turn(state, side, block)[-1]
+        back = mirror_state(board.run_turn(mirror_state(state), other, mirror_block(block))[-1])
+        agree += bool(np.abs(back[:6] - seen[:6]).max() <= 0.5)
+    assert agree >= 0.99 * len(begun)
+
+
+def test_whole_turns_of_the_block_change_nothing():
+    board = Board()
+    turned = START + np.array([0, 0, 0, 0, 0, 0, math.tau])
+    folded = START.copy()
+    folded[-1] = math.remainder(turned[-1], math.tau)
+    assert np.array_equal(board.run_turn(turned, "p1", RIGHT), board.run_turn(folded, "p1", RIGHT))
+
+
+def test_an_agent_alone_covers_what_its_action_commands_and_the_waiter_stands_still():
+    state = np.array([60.0, 60.0, 412.0, 300.0, 256.0, 256.0, 0.0])
+    steps = Board().run_turn(state, "p1", RIGHT)
+    assert np.diff(steps[:, 0]) == pytest.approx([AGENT_SPEED * 0.1] * 4, abs=0.5)
+    assert np.array_equal(steps[:, 1:], np.tile(state[1:], (5, 1)))
+
+
+def test_the_actor_is_the_one_who_moves():
+    steps = Board().run_turn(START, "p2", np.tile([0.0, 1.0], (5, 1)))
+    assert steps[-1, 3] > START[3] + 100
+    assert np.array_equal(steps[-1, :2], START[:2])
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (np.full((5, 2), np.nan), "finite"),
+        (np.full((5, 2), 1.01), r"\[-1, 1\]"),
+        (np.zeros((4, 2)), "shape"),
+        (np.zeros(10), "shape"),
+        (None, "shape"),
+        ({"dx": 1}, "numbers"),
+        ([[1, 2], [3]], "numbers"),
+    ],
+)
+def test_a_bad_action_block_is_refused_in_one_line(block, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        Board().run_turn(START, "p1", block)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("state", [np.zeros(6), np.full(7, np.nan), START - 300.0, "here"])
+def test_a_bad_state_is_refused(state):
+    with pytest.raises(ValueError, match="board state"):
+        Board().run_turn(state, "p1", RIGHT)
+
+
+def test_an_unknown_actor_is_refused():
+    with pytest.raises(ValueError, match="p1, p2"):
+        Board().run_turn(START, "p3", RIGHT)
+
+
+def test_a_board_that_favours_a_seat_is_refused():
+    with pytest.raises(ValueError, match="mirror"):
+        Board([Pillar(100.0, 100.0, 20.0)])
+    Board([Wall(100.0, 4.0, 120.0, 50.0), Wall(392.0, 4.0, 412.0, 50.0)])
+
+
+def test_every_physics_option_changes_a_turn():
+    other = {
+        "block_scale": 1.2,
+        "block_mass": 3.0,
+        "block_friction": 0.1,
+        "block_shape": "plus",
+        "damping": 0.5,
+        "agent_speed": 300.0,
+        "agent_force": 4000.0,
+    }
+    assert set(other) == {f.name for f in dataclasses.fields(Physics)}
+    # A push off the block's centre that stops halfway, so that turning, sliding and gliding all show.
+    block = np.array([[1.0, 0.1], [1.0, 0.3], [1.0, 0.3], [0.0, 0.0], [0.0, 0.0]])
+    state = np.array([170.0, 230.0, 412.0, 400.0, 256.0, 256.0, 0.4])
+    usual = Board().run_turn(state, "p1", block)[-1]
+    for name, value in other.items():
+        changed = Board((), dataclasses.replace(Physics(), **{name: value})).run_turn(state, "p1", block)[-1]
+        assert np.abs(changed - usual)[4:6].max() > 1.0, name
