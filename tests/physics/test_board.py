@@ -44,7 +44,7 @@ def test_random_turns_stay_finite_on_the_board_and_out_of_each_other(name, overl
     at_rest = overlap_depths(steps[:, -1], stage.obstacles)
     under_way = overlap_depths(steps.reshape(-1, 7), stage.obstacles)
     assert len(at_rest) == (4 if not stage.obstacles else 6)
-    assert {name: depth.max() for name, depth in at_rest.items() if depth.max() > 3.0} == {}
+    assert {name: depth.max() for name, depth in at_rest.items() if depth.max() > 5.0} == {}
     assert {name: depth.max() for name, depth in under_way.items() if depth.max() > 8.0} == {}
 
 
@@ -91,7 +91,7 @@ def test_the_mirrored_turn_is_the_mirror_image(block, seed, side):
 def test_mirrored_turns_of_real_play_agree_within_half_a_pixel(name):
     stage = STAGES[name]
     board, rng = Board(stage.obstacles), np.random.default_rng(5)
-    begun, steps = random_play(stage, 400, np.random.default_rng(5))
+    begun, _ = random_play(stage, 400, np.random.default_rng(5))
     agree = 0
     for turn, state in enumerate(begun):
         block = rng.uniform(-1, 1, (5, 2))

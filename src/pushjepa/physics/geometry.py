@@ -60,6 +60,16 @@ def block_parts(shape: str, scale: float = 1.0) -> tuple[Array, ...]:
     return tuple(scale * (unit * (w, h) + (x, y) - gravity) for w, h, x, y in _PARTS[shape])
 
 
+def block_outline(shape: str, scale: float = 1.0, spacing: float = 8.0) -> Array:
+    """Points (N, 2) px along the edges of a block's parts, at most ``spacing`` px apart, its corners among them."""
+    points = []
+    for part in block_parts(shape, scale):
+        for corner, following in zip(part, np.roll(part, -1, axis=0), strict=True):
+            count = int(np.ceil(np.hypot(*(following - corner)) / spacing))
+            points.append(corner + np.arange(count)[:, None] / count * (following - corner))
+    return np.concatenate(points)
+
+
 def place(points: Array, x: float, y: float, angle: float) -> Array:
     """Rotate ``points`` (N, 2) by ``angle`` radians and move them to (x, y)."""
     cos, sin = np.cos(angle), np.sin(angle)

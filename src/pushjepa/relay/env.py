@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pettingzoo import AECEnv
 from pettingzoo.utils import wrappers
 
-from pushjepa.physics import STATE_SIZE
+from pushjepa.physics import STATE_SIZE, check_state
 from pushjepa.physics.constants import BOARD_SIZE, TURN_STEPS
 from pushjepa.physics.geometry import Array
 from pushjepa.relay.contract import Side
@@ -127,7 +127,7 @@ class raw_env(AECEnv[Side, NDArray[Any], Array]):  # type: ignore[misc]  # Petti
             first=check_side(given.get("first", "p1")),
             physics=physics_from(given.get("physics", {})),
             changes=changes_from(given.get("changes", ())),
-            start=None if state is None else tuple(np.asarray(state, dtype=np.float64).tolist()),
+            start=None if state is None else tuple(check_state(state).tolist()),
         )
         self.match, self._rng = Match(setup), rng
         self._begin()

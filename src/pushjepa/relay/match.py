@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pushjepa.physics import Board, Physics, block_parts, check_block, check_state
+from pushjepa.physics import Board, Physics, block_outline, check_block, check_state
 from pushjepa.physics.constants import TURN_STEPS
 from pushjepa.physics.geometry import Array
 from pushjepa.relay.contract import Observation, Policy, Side, StateView, joint_block
 from pushjepa.relay.rules import MATCH_TURNS, SIDES, MatchResult, check_side, judge, other, side_to_move
 from pushjepa.relay.scene import Frame, Scene
-from pushjepa.relay.stages import TEE_REACH, get_stage
+from pushjepa.relay.stages import get_stage
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,10 @@ class MatchSetup:
         """The start position (7,)."""
         if self.start is not None:
             return check_state(np.array(self.start))
-        corners = np.concatenate(block_parts(self.physics.block_shape, self.physics.block_scale))
-        reach = max(TEE_REACH, float(np.hypot(*corners.T).max()))
-        return get_stage(self.stage).sample_start(np.random.default_rng(self.seed), reach)
+        rng = np.random.default_rng(self.seed)
+        shape, scale = self.physics.block_shape, self.physics.block_scale
+        usual = shape == "tee" and scale <= 1.0
+        return get_stage(self.stage).sample_start(rng, None if usual else block_outline(shape, scale))
 
     def physics_at(self, turn: int) -> Physics:
         """The laws that hold in ``turn``."""
@@ -125,7 +126,7 @@ class MatchSetup:
             first=check_side(values.get("first", "p1")),
             physics=physics_from(values.get("physics", {})),
             changes=changes_from(values.get("changes", ())),
-            start=None if start is None else tuple(start),
+            start=None if start is None else tuple(check_state(start).tolist()),
         )
 
 

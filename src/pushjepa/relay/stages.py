@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pushjepa.physics import Obstacle, Pillar, Wall
+from pushjepa.physics import Obstacle, Pillar, Wall, place
 from pushjepa.physics.constants import AGENT_RADIUS, BOARD_SIZE
 from pushjepa.physics.geometry import Array
 
 TEE_REACH = 66.0  #: px that the tee at scale 1 reaches from its centre of gravity, rounded up
-MOST_REACH = 90.0  #: px, the largest disc that every stage has room to start with
 
 
 @dataclass(frozen=True)
@@ -37,13 +36,16 @@ class Stage:
         """Goal centre of each side, px."""
         return {"p1": self.goal, "p2": (BOARD_SIZE - self.goal[0], self.goal[1])}
 
-    def sample_start(self, rng: np.random.Generator, block_reach: float = TEE_REACH) -> Array:
+    def sample_start(self, rng: np.random.Generator, outline: Array | None = None) -> Array:
         """A start position (7,): each agent on the far side of the block from its own goal, the block near the middle.
 
-        The distribution is the same when mirrored. Positions in which bodies may touch are drawn again, the block
-        taken for a disc of radius ``block_reach`` px, at most ``MOST_REACH``.
+        The distribution is the same when mirrored. Positions in which bodies may touch are drawn again.
+
+        Args:
+            rng: draws the position.
+            outline: (N, 2) px, points along the block's edges about its centre; without one, the block is taken for
+                a disc that the tee at scale 1 fits into.
         """
-        block_reach = min(block_reach, MOST_REACH)
         left, top, right, bottom = self.agent_box
         centre = BOARD_SIZE / 2
         while True:
@@ -51,16 +53,18 @@ class Stage:
             p2 = rng.uniform((left, top), (right, bottom))
             block = centre + rng.uniform(-1, 1, 2) * self.block_spread
             state = np.array([*p1, BOARD_SIZE - p2[0], p2[1], *block, rng.uniform(-np.pi, np.pi)])
-            if self._clear(state, block_reach):
+            if self._clear(state, outline):
                 return state
 
-    def _clear(self, state: Array, block_reach: float) -> bool:
+    def _clear(self, state: Array, outline: Array | None) -> bool:
         reach = AGENT_RADIUS + 8.0
-        agents = (state[0:2], state[2:4])
-        if any(np.hypot(*(a - state[4:6])) < reach + block_reach for a in agents):
-            return False
-        bodies = [(a, reach) for a in agents] + [(state[4:6], block_reach + 4.0)]
-        return all(distance_to(o, xy) > radius for o in self.obstacles for xy, radius in bodies)
+        points, radius = (state[None, 4:6], TEE_REACH) if outline is None else (place(outline, *state[4:7]), 0.0)
+        for agent in (state[0:2], state[2:4]):
+            if np.hypot(*(points - agent).T).min() < reach + radius:
+                return False
+            if any(distance_to(item, agent) <= reach for item in self.obstacles):
+                return False
+        return all(distance_to(item, point) > radius + 4.0 for item in self.obstacles for point in points)
 
 
 def distance_to(obstacle: Obstacle, point: Array) -> float:
