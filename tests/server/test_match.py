@@ -230,3 +230,15 @@ def test_the_page_is_served_and_loads_nothing_from_elsewhere(server):
     style, _ = get(server, "/style.css")
     assert "http" not in style
     assert "http" not in page.replace("https://", "", 0)
+
+
+def test_a_page_of_another_site_is_turned_away(server):
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    address = f"ws://127.0.0.1:{server.port}/ws"
+    with pytest.raises(InvalidStatus, match="403"), connect(address, origin="http://elsewhere.example"):
+        pass
+    with connect(address, origin=f"http://127.0.0.1:{server.port}") as socket:
+        socket.send("{}")
+        assert json.loads(socket.recv(timeout=10))["type"] == "error"

@@ -7,7 +7,7 @@ import torch
 
 from pushjepa.data import EpisodeStore
 from pushjepa.nets import JEPA
-from pushjepa.physics import Board
+from pushjepa.physics import Board, Physics
 from pushjepa.relay.scene import Scene
 from pushjepa.relay.stages import get_stage
 from pushjepa.training.batches import FrameWindows, LatentWindows, SceneBatches, encode_episodes
@@ -24,7 +24,7 @@ def test_a_batch_depends_on_the_seed_and_its_number_alone(store: EpisodeStore) -
 
 
 def test_scenes_carry_the_state_they_show() -> None:
-    batch = SceneBatches(("open",), 32, 6, seed=0)[0]
+    batch = SceneBatches(("open",), Physics(), 32, 6, seed=0)[0]
     scene = Scene(get_stage("open"), 32)
     drawn = scene.draw_many(batch.states.numpy().astype(np.float64))
     # States are stored in single precision: the rounding may move an edge by one grey level.

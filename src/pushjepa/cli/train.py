@@ -30,9 +30,9 @@ def train(
     except ModuleNotFoundError as error:
         raise missing_extra(error, "training") from None
     folder = out or Path("runs") / recipe.name
-    if (folder / "preset.json").exists() and not resume:
+    if (folder / "run.json").exists() and not resume:
         raise ValueError(f"{folder} holds a run already; go on with it by --resume, or choose another --out")
-    if resume and not (folder / "preset.json").exists():
+    if resume and not (folder / "run.json").exists():
         raise ValueError(f"{folder} holds no run to go on with; leave --resume out to start one")
     options = TrainingOptions(data, folder, init_from, device=device, threads=threads, workers=workers)
     console.print(f"checkpoint in {run(recipe, options)}", highlight=False)

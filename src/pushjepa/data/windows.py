@@ -1,8 +1,8 @@
 """Training windows: a model's context and what came after it, cut from episodes at turn boundaries.
 
 A window holds ``history`` frames of context and ``targets`` frames to predict, one turn (5 env steps) apart. It may
-begin at the very start of an episode; then it is padded exactly as play pads the start of a match, by
-:func:`pushjepa.relay.contract.last_history`.
+begin at the very start of an episode; then it is padded exactly as play pads the start of a match. ``Windows.at`` is
+:func:`pushjepa.relay.contract.last_history` for many windows at once, and tested equal to it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pushjepa.data import MOVED
 from pushjepa.evaluation.parallel import count_workers
 from pushjepa.evaluation.passages import SOURCES, Passage, episode_passages, match_passages
 from pushjepa.evaluation.ranking import rank_correlation
@@ -22,7 +23,6 @@ from pushjepa.runtime.contract import Context, FloatArray, WorldModel
 Progress = Callable[[int, int], None]  #: (done, in all)
 
 TURNS_AHEAD = (0, 1, 2, 3, 5)  #: 0 is the decode error of the frame itself
-MOVED = 10.0  #: px; a block that went further than this was moved
 RANK_POSITIONS = 200
 _ERRORS = ("agent_px", "waiter_px", "block_px", "angle_deg")
 

@@ -9,9 +9,8 @@ from pushjepa.nets.actions import JointActionEncoder
 from pushjepa.nets.config import ModelConfig
 from pushjepa.nets.encoder import Projector, build_encoder
 from pushjepa.nets.predictor import Predictor
-from pushjepa.physics.constants import BOARD_SIZE
+from pushjepa.physics.constants import BOARD_CENTRE
 
-CENTRE = BOARD_SIZE / 2
 STATE_NUMBERS = 8  #: p1 xy, p2 xy, block xy in half boards about the centre, cos and sin of the angle
 
 
@@ -85,5 +84,5 @@ class JEPA(nn.Module):
 def encode_state(states: Tensor) -> Tensor:
     """States (..., 7) in board px and radians to the head's targets (..., 8)."""
     return torch.cat(
-        [(states[..., :6] - CENTRE) / CENTRE, states[..., 6:].cos(), states[..., 6:].sin()], dim=-1
+        [(states[..., :6] - BOARD_CENTRE) / BOARD_CENTRE, states[..., 6:].cos(), states[..., 6:].sin()], dim=-1
     ).float()

@@ -1,6 +1,7 @@
 """The numbers of the open board. Change one only on purpose: data, weights and stored matches rest on them."""
 
 BOARD_SIZE = 512.0  #: side of the square board, board pixels; origin top left, y down
+BOARD_CENTRE = BOARD_SIZE / 2  #: px, in x and in y
 WALL_INSET = 4.0  #: the walls' inner faces stand this far inside the board's edge, px
 
 STEP_SECONDS = 0.1  #: one env step

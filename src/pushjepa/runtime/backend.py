@@ -8,10 +8,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pushjepa.physics.constants import BOARD_SIZE
+from pushjepa.physics.constants import BOARD_CENTRE
 from pushjepa.runtime.contract import Context, FloatArray, ModelSpec
 
-CENTRE = BOARD_SIZE / 2
 T = TypeVar("T", bound=np.generic)
 
 
@@ -96,7 +95,7 @@ class Backend(ABC):
         flat = np.ascontiguousarray(latents.reshape(-1, self.spec.width), dtype=np.float32)
         numbers = self._decode(flat).astype(np.float64)
         angle = np.arctan2(numbers[:, 7], numbers[:, 6])
-        states = np.concatenate([numbers[:, :6] * CENTRE + CENTRE, angle[:, None]], axis=1)
+        states = np.concatenate([numbers[:, :6] * BOARD_CENTRE + BOARD_CENTRE, angle[:, None]], axis=1)
         return np.asarray(states.reshape(*lead, 7))
 
     def _check(self, context: Context, candidates: FloatArray, actors: NDArray[np.int64]) -> None:

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
-from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi import FastAPI, Request, Response, WebSocket, status
 from fastapi.staticfiles import StaticFiles
 
 import pushjepa
@@ -52,9 +53,11 @@ def create_app(roster: Roster, store_path: Path, *, planners: int | None = None)
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         roster.start_loading()
         rooms.append(Rooms(roster, store, planners or max(1, (os.cpu_count() or 2) // 2)))
-        yield
-        await rooms.pop().close()
-        store.close()
+        try:
+            yield
+            await rooms.pop().close()
+        finally:
+            store.close()
 
     app = FastAPI(title="PushJEPA", version=pushjepa.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
 
@@ -71,6 +74,11 @@ def create_app(roster: Roster, store_path: Path, *, planners: int | None = None)
 
     @app.websocket("/ws")
     async def ws(websocket: WebSocket) -> None:
+        origin = websocket.headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != websocket.headers.get("host"):
+            # A page of another site may reach this port from the player's browser; it has no business here.
+            await websocket.close(code=status.WS_1008_POLICY_VIOLATION)
+            return
         await Connection(websocket, rooms[0]).serve()
 
     static = Path(str(resources.files("pushjepa.server") / "static"))

@@ -206,7 +206,7 @@ class Rooms:
             del self._rooms[match_id]
 
     async def close(self) -> None:
-        for room in self._rooms.values():
+        for room in list(self._rooms.values()):
             await room.close()
         self._rooms.clear()
 

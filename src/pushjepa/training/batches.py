@@ -15,6 +15,7 @@ from tqdm import tqdm
 from pushjepa.data import EpisodeStore, Windows, draw_states, draw_windows, make_scenes, random_scenes
 from pushjepa.data.store import Episodes
 from pushjepa.nets import JEPA
+from pushjepa.physics import Physics
 from pushjepa.relay.stages import get_stage
 from pushjepa.training.modules import SceneBatch, WindowBatch
 from pushjepa.training.presets import PhaseConfig
@@ -41,16 +42,20 @@ class Batches(Dataset[SceneBatch | WindowBatch], ABC):
 class SceneBatches(Batches):
     """Uniformly random scenes on every stage."""
 
-    def __init__(self, stages: tuple[str, ...], frame_size: int, size: int, seed: int) -> None:
+    def __init__(self, stages: tuple[str, ...], physics: Physics, frame_size: int, size: int, seed: int) -> None:
         super().__init__(size, seed)
         self._stages = stages
-        self._scenes = make_scenes(stages, frame_size)
+        self._physics = physics
+        self._scenes = make_scenes(stages, frame_size, physics)
 
     def make(self, rng: np.random.Generator, size: int) -> SceneBatch:
         which = np.sort(rng.integers(len(self._stages), size=size))
         counts = np.bincount(which, minlength=len(self._stages))
         states = np.concatenate(
-            [random_scenes(rng, int(n), get_stage(name)) for name, n in zip(self._stages, counts, strict=True)]
+            [
+                random_scenes(rng, int(n), get_stage(name), self._physics)
+                for name, n in zip(self._stages, counts, strict=True)
+            ]
         )
         return SceneBatch(torch.from_numpy(draw_states(states, which, self._scenes)), _float(states))
 
@@ -140,8 +145,8 @@ def build_phase_data(
     if phase.kind == "scenes":
         stages = episodes.stages
         pair: tuple[Batches, Batches] = (
-            SceneBatches(stages, config.frame_size, phase.batch, seed),
-            SceneBatches(stages, config.frame_size, phase.batch, seed + 1),
+            SceneBatches(stages, episodes.physics, config.frame_size, phase.batch, seed),
+            SceneBatches(stages, episodes.physics, config.frame_size, phase.batch, seed + 1),
         )
     elif phase.kind == "joint":
         pair = (

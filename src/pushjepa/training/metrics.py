@@ -7,14 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-from pushjepa.nets.model import CENTRE
-
-MOVED_PX = 10.0  #: a turn "moved" the block when it displaced it by more than this
+from pushjepa.data import MOVED
+from pushjepa.physics.constants import BOARD_CENTRE
 
 
 def state_errors(decoded: Tensor, states: Tensor) -> dict[str, Tensor]:
     """Per-sample errors of decoded numbers (N, 8) against states (N, 7): p1, p2, block in px, angle in degrees."""
-    positions = decoded[:, :6] * CENTRE + CENTRE - states[:, :6]
+    positions = decoded[:, :6] * BOARD_CENTRE + BOARD_CENTRE - states[:, :6]
     errors = {
         name: positions[:, 2 * i : 2 * i + 2].norm(dim=-1) for i, name in enumerate(("p1_px", "p2_px", "block_px"))
     }
@@ -42,10 +41,10 @@ def turn_summary(decoded: Tensor, before: Tensor, after: Tensor, actors: Tensor)
         actors: (N,) who acted, 0 or 1.
     """
     true_push = (after - before)[:, 4:6]
-    moved = true_push.norm(dim=-1) > MOVED_PX
+    moved = true_push.norm(dim=-1) > MOVED
     errors = {name: value[moved] for name, value in state_errors(decoded, after).items()}
     acts = actors[moved] == 0
-    push = (decoded[:, 4:6] * CENTRE + CENTRE - before[:, 4:6])[moved]
+    push = (decoded[:, 4:6] * BOARD_CENTRE + BOARD_CENTRE - before[:, 4:6])[moved]
     true_push = true_push[moved]
     ratio = (push * true_push).sum() / true_push.square().sum()
     return {

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from pushjepa.data.store import EpisodeStore
 from pushjepa.nets import JEPA
-from pushjepa.runtime.checkpoint import read_config
+from pushjepa.runtime.checkpoint import read_config, verify
 from pushjepa.training.batches import build_phase_data
 from pushjepa.training.card import write_card
 from pushjepa.training.modules import PHASE_MODULES
@@ -29,7 +29,7 @@ from pushjepa.training.presets import PhaseConfig, Preset
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Where and how a recipe runs; nothing here changes what it computes.
+    """What a recipe runs on, and where. A run goes on only with the data and weights that it began with.
 
     Attributes:
         data: an episode store, as ``pushjepa generate`` writes.
@@ -63,9 +63,9 @@ def train(preset: Preset, options: TrainingOptions) -> Path:
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.set_float32_matmul_precision("high")
-    options.out.mkdir(parents=True, exist_ok=True)
-    _claim(preset, options.out)
     store = EpisodeStore(options.data)
+    options.out.mkdir(parents=True, exist_ok=True)
+    _claim(preset, store, options)
     torch.manual_seed(preset.seed)
     model = JEPA(preset.model)
     if options.init_from is not None:
@@ -79,21 +79,27 @@ def load_weights(model: JEPA, folder: Path) -> None:
     """Load a checkpoint folder's weights into ``model``, strictly.
 
     Raises:
-        ValueError: the checkpoint is of another architecture.
+        ValueError: the checkpoint is of another architecture, or a file of it is missing or mismatched.
     """
     config = read_config(folder)
+    verify(folder, config)
     if config["model"] != model.config.to_dict():
         theirs, ours = config["model"], model.config.to_dict()
-        name = next(k for k in ours if theirs.get(k) != ours[k])
-        raise ValueError(f"{folder} has {name}={theirs.get(name)!r}, this preset {ours[name]!r}: another architecture")
+        name = next(k for k in ours | theirs if theirs.get(k) != ours.get(k))
+        found, wanted = theirs.get(name), ours.get(name)
+        raise ValueError(f"{folder} has {name}={found!r}, this preset {wanted!r}: another architecture")
     model.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
 
 
-def _claim(preset: Preset, out: Path) -> None:
-    """Write the preset into the run's folder, or refuse a folder that belongs to another one."""
-    path, ours = out / "preset.json", json.loads(json.dumps(preset.to_dict()))
-    if path.exists() and json.loads(path.read_text()) != ours:
-        raise ValueError(f"{out} holds a run of another preset; choose another --out or delete it")
+def _claim(preset: Preset, store: EpisodeStore, options: TrainingOptions) -> None:
+    """Write into the run's folder what its result depends on, or refuse a folder that belongs to another run."""
+    start = None if options.init_from is None else read_config(options.init_from)["files"]
+    parts = {"preset": preset.to_dict(), "data": store.recipe.to_dict(), "start": start}
+    path, ours = options.out / "run.json", json.loads(json.dumps(parts))
+    theirs = json.loads(path.read_text()) if path.exists() else ours
+    for name, words in (("preset", "preset"), ("data", "episodes"), ("start", "starting weights")):
+        if theirs.get(name) != ours[name]:
+            raise ValueError(f"{options.out} holds a run with another {words}; choose another --out or delete it")
     path.write_text(json.dumps(ours, indent=1))
 
 
