@@ -42,6 +42,9 @@ def test_every_window_is_what_last_history_gives(episodes, history, targets):
         np.testing.assert_array_equal(batch.blocks[i, history - 1 :], episodes.blocks[e, now : now + targets])
         np.testing.assert_array_equal(batch.actors[i, history - 1 :], episodes.actors[e, now : now + targets])
         assert batch.stage[i] == episodes.stage[e]
+        # Between two boundaries lie the five stored steps; the last of them is the next boundary, padding included.
+        np.testing.assert_array_equal(batch.steps[i, :, -1], batch.states[i, 1:])
+        np.testing.assert_array_equal(batch.steps[i, history - 1], episodes.states[e, 5 * now + 1 : 5 * now + 6])
 
 
 class Watcher:
@@ -114,6 +117,7 @@ def test_a_mirrored_window_plays_as_the_mirrored_turn(episodes):
     batch = windows.at(np.arange(0, len(windows), 9))
     mirrored = mirror_window(batch)
     np.testing.assert_allclose(mirrored.states, mirror_state(batch.states), atol=1e-4)
+    np.testing.assert_array_equal(mirrored.steps[:, :, -1], mirrored.states[:, 1:])
     close = []
     for i in range(len(batch)):
         actor = mirrored.actors[i, 2]

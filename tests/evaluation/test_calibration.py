@@ -49,12 +49,39 @@ def test_errors_of_agents_go_by_who_acted_and_angles_wrap():
     true = np.array([[100.0, 100, 300, 300, 200, 200, 3.1]] * 2)
     predicted = true + np.array([3, 4, 0, 12, 5, 12, 0.1])
     predicted[:, 6] -= 2 * math.pi
-    errors = Probe(predicted, true, true - 1, np.array([0, 1]), np.array([0, 0])).errors()
+    errors = Probe(predicted, true, true - 1, true, np.array([0, 1]), np.array([0, 0])).errors()
+    assert errors["simulator_block_px"] == pytest.approx([0, 0])
     assert errors["agent_px"] == pytest.approx([5, 12])
     assert errors["waiter_px"] == pytest.approx([12, 5])
     assert errors["block_px"] == pytest.approx([13, 13])
     assert errors["angle_deg"] == pytest.approx([math.degrees(0.1)] * 2)
     assert errors["copy_block_px"] == pytest.approx([math.sqrt(2)] * 2)
+
+
+def knowing(pixel_model, passage: Passage, off: float):
+    """A model that knows the passage's true states, but for a block that it takes to stand ``off`` px to the side."""
+
+    class Knowing(pixel_model):
+        def encode(self, frames):
+            states = passage.states[:, None].astype(np.float32)
+            states[..., 4] += off
+            return states
+
+    return Knowing()
+
+
+def test_the_simulator_baseline_of_a_model_that_sees_exactly_is_exact(pixel_model):
+    passage = next(episode_passages(1, 5, ["gate"]))
+    errors = collect_probes(knowing(pixel_model, passage, 0.0), iter([passage]))[1].errors()
+    assert max(errors[f"simulator_{name}"].max() for name in ("agent_px", "waiter_px", "block_px")) < 0.5
+
+
+def test_the_simulator_baseline_is_off_by_what_seeing_costs(pixel_model):
+    still = carried()
+    still = Passage("open", np.repeat(still.states[:1], 7, axis=0), np.zeros_like(still.blocks), still.actors)
+    errors = collect_probes(knowing(pixel_model, still, 3.0), iter([still]))[1].errors()
+    assert errors["simulator_block_px"] == pytest.approx([3.0] * 6, abs=1e-3)
+    assert errors["simulator_agent_px"] == pytest.approx([0.0] * 6, abs=1e-3)
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.25])
@@ -87,6 +114,8 @@ def test_calibration_gives_every_row_and_figure(pixel_model, source):
         assert low <= every[name] <= high
     assert every["agent_px_p95"] >= 0
     one_turn = [r for r in rows if r["turns_ahead"] == 1]
+    assert all(r["simulator_block_px"] is None or r["simulator_block_px"] >= 0 for r in one_turn)
+    assert all("simulator_block_px" not in r for r in rows if r["turns_ahead"] != 1)
     assert all(-1 <= r["rank_correlation"] <= 1 and r["rank_positions"] == 2 for r in one_turn)
     assert all(r["rank_correlation"] is None for r in rows if r["turns_ahead"] != 1)
 

@@ -30,7 +30,7 @@ def test_parameters_are_counted_by_part() -> None:
     model = JEPA(ModelConfig())
     counts = model.parameters_by_part()
     assert counts["total"] == sum(p.numel() for p in model.parameters())
-    assert set(counts) == {"encoder", "projector", "actions", "predictor", "head", "total"}
+    assert set(counts) == {"encoder", "projector", "actions", "predictor", "head", "scene", "total"}
 
 
 def test_the_head_speaks_of_half_boards_about_the_centre() -> None:
@@ -58,6 +58,8 @@ def test_an_absent_actor_is_neither_agent() -> None:
         ({"encoder": "vit-tiny", "frame_size": 100}, "multiple"),
         ({"frame_size": 111}, "divide by 4"),
         ({"action_encoder": "none"}, "choose mlp or linear"),
+        ({"unroll_hidden": 32, "action_encoder": "linear"}, "explicit actor"),
+        ({"unroll_waves": 12}, "multiple of 8"),
     ],
 )
 def test_a_bad_configuration_is_refused_with_one_line(values: dict[str, object], words: str) -> None:

@@ -21,6 +21,9 @@ heads = 2
 head_width = 8
 mlp_hidden = 32
 head_hidden = 32
+unroll_hidden = 16
+unroll_layers = 1
+unroll_waves = 8
 [[phase]]
 kind = "scenes"
 steps = 4
@@ -38,6 +41,16 @@ warmup_steps = 2
 moved = 0.4
 validate_every = 2
 validation = 16
+[[phase]]
+kind = "turns"
+steps = 4
+batch = 16
+learning_rate = 1e-3
+matrix_rate = 1e-2
+warmup_steps = 2
+moved = 0.5
+validate_every = 2
+validation = 64
 [[phase]]
 kind = "latents"
 steps = 4

@@ -10,7 +10,7 @@ from pushjepa.nets import JEPA
 from pushjepa.physics import Board, Physics
 from pushjepa.relay.scene import Scene
 from pushjepa.relay.stages import get_stage
-from pushjepa.training.batches import FrameWindows, LatentWindows, SceneBatches, encode_episodes
+from pushjepa.training.batches import FrameWindows, LatentWindows, SceneBatches, Turns, encode_episodes
 from pushjepa.training.presets import PhaseConfig, Preset
 
 PHASE = PhaseConfig("joint", steps=4, batch=16, learning_rate=1e-3)
@@ -45,6 +45,36 @@ def test_block_i_of_a_window_leads_from_state_i_to_state_i_plus_1(store: Episode
                 continue
             ends = board.run_turn(before, ("p1", "p2")[actor], batch.blocks[row, i, :, actor].numpy())[-1]
             assert np.abs(ends - after)[:6].max() < 0.5
+
+
+def test_a_turn_leads_from_its_start_through_its_steps(store: EpisodeStore) -> None:
+    batch = Turns(store.episodes, PhaseConfig("turns", steps=4, batch=32, learning_rate=1e-3, moved=0.5), seed=1)[0]
+    close = []
+    for row in range(32):
+        board = Board(get_stage(store.episodes.stages[batch.stage[row]]).obstacles)
+        actor = int(batch.actors[row])
+        before = batch.before[row].numpy().astype(np.float64)
+        steps = board.run_turn(before, ("p1", "p2")[actor], batch.blocks[row, :, actor].numpy())
+        close.append(np.abs(steps - batch.steps[row].numpy())[:, :6].max() < 0.5)
+    assert np.mean(close) > 0.9  # stored in single precision: a glancing contact may go another way
+
+
+def test_a_turns_start_is_blurred_by_as_much_as_asked(store: EpisodeStore) -> None:
+    phase = PhaseConfig("turns", steps=4, batch=4096, learning_rate=1e-3, blur=3.0)
+    batch = Turns(store.episodes, phase, seed=1)[0]
+    off = (batch.seen - batch.before).numpy()
+    # The spread is even over [0, 3] px for each turn: its mean square is 3 px squared.
+    assert np.abs(off[:, :6].std() - np.sqrt(3.0)) < 0.1
+    assert np.abs(np.degrees(off[:, 6]).std() - 0.5 * np.sqrt(3.0)) < 0.1
+    sharp = Turns(store.episodes, PhaseConfig("turns", steps=4, batch=8, learning_rate=1e-3, blur=0.0), seed=1)[0]
+    assert torch.equal(sharp.seen, sharp.before)
+
+
+def test_scenes_carry_the_number_of_their_stage() -> None:
+    names = ("open", "pillars", "gate")
+    batch = SceneBatches(names, Physics(), 32, 24, seed=0)[0]
+    drawn = [Scene(get_stage(names[k]), 32).draw(s.numpy()) for k, s in zip(batch.stage, batch.states, strict=True)]
+    assert np.abs(np.stack(drawn).astype(int) - batch.frames.numpy().astype(int)).max() <= 16
 
 
 def test_cached_latents_are_those_of_the_drawn_frames(store: EpisodeStore, tiny: Preset) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from pushjepa.planning.policies import PlanningPolicy
 from pushjepa.relay.match import Match, MatchSetup
 from pushjepa.runtime import load_model
-from pushjepa.training.modules import JointPhase
+from pushjepa.training.modules import JointPhase, Phase, TurnsPhase
 from pushjepa.training.presets import Preset
 from pushjepa.training.recipe import TrainingOptions, train
 
@@ -39,7 +39,7 @@ def test_the_card_and_the_config_tell_of_the_run(run: Path, tiny: Preset) -> Non
     assert config["data"]["episodes"] == 60
     assert f"| total | {config['parameters']['total']:,} |" in card
     for name in ("val_pred", "val_state", "decode_block_px", "turn_block_px", "push_ratio", "samples_per_s"):
-        assert name in config["metrics"]["2-latents"]
+        assert name in config["metrics"]["3-latents"]
         assert name in card
 
 
@@ -49,28 +49,35 @@ def test_what_is_bundled_weighs_each_number_once(run: Path) -> None:
     assert (folder / "model.safetensors").stat().st_size < 2 * numbers + 60_000
 
 
+@pytest.mark.parametrize(("phase", "folder"), [(JointPhase, "1-joint"), (TurnsPhase, "2-turns")])
 def test_a_stopped_run_resumes_to_the_very_same_weights(
-    run: Path, episodes: Path, tiny: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    phase: type[Phase],
+    folder: str,
+    run: Path,
+    episodes: Path,
+    tiny: Preset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    step = JointPhase.training_step
+    step = phase.training_step
 
-    def fail(self: JointPhase, batch: object, batch_idx: int) -> torch.Tensor:
+    def fail(self: Phase, batch: object, batch_idx: int) -> torch.Tensor:
         if self.global_step == 3:
             raise RuntimeError("pulled the plug")
         return step(self, batch, batch_idx)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(JointPhase, "training_step", fail)
+    monkeypatch.setattr(phase, "training_step", fail)
     with pytest.raises(RuntimeError, match="plug"):
         train(tiny, options(episodes, tmp_path))
-    assert (tmp_path / "1-joint" / "last.ckpt").exists()
-    monkeypatch.setattr(JointPhase, "training_step", step)
+    assert (tmp_path / folder / "last.ckpt").exists()
+    monkeypatch.setattr(phase, "training_step", step)
     train(tiny, options(episodes, tmp_path))
-    ours, theirs = (load_file(f / "2-latents" / "model.safetensors") for f in (tmp_path, run))
+    ours, theirs = (load_file(f / "3-latents" / "model.safetensors") for f in (tmp_path, run))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_a_run_starts_from_the_weights_it_is_given(run: Path, episodes: Path, tiny: Preset, tmp_path: Path) -> None:
-    frozen = replace(tiny, phases=(replace(tiny.phases[2], learning_rate=1e-12, weight_decay=0.0),))
+    frozen = replace(tiny, phases=(replace(tiny.phases[3], learning_rate=1e-12, weight_decay=0.0),))
     folder = train(frozen, options(episodes, tmp_path, init_from=run / "checkpoint"))
     ours, theirs = (load_file(f / "model.safetensors") for f in (folder, run / "checkpoint"))
     for name, value in theirs.items():
@@ -88,8 +95,14 @@ def test_a_folder_of_another_preset_is_refused(run: Path, episodes: Path, tiny: 
         train(replace(tiny, seed=4), options(episodes, run))
 
 
+def test_the_turns_phase_trains_the_unroll_alone(run: Path) -> None:
+    joint, turns = (load_file(run / name / "model.safetensors") for name in ("1-joint", "2-turns"))
+    changed = {name.split(".")[0] for name in joint if not torch.equal(joint[name], turns[name])}
+    assert changed == {"unroll"}
+
+
 def test_in_the_latents_phase_the_encoder_rests(run: Path) -> None:
-    joint, latents = (load_file(run / name / "model.safetensors") for name in ("1-joint", "2-latents"))
+    joint, latents = (load_file(run / name / "model.safetensors") for name in ("1-joint", "3-latents"))
     for name in joint:
         same = torch.equal(joint[name], latents[name])
         if name.startswith(("encoder.", "projector.")):

@@ -116,22 +116,31 @@ def calibrate(
 
 
 def _print_calibration(rows: Sequence[Row]) -> None:
-    """Mean and 95th percentile of each error; the intervals stand in the JSON."""
+    """Mean and 95th percentile of each error; the intervals stand in the JSON.
+
+    ``simulator`` is what the true simulator is off by when it starts from what the model decodes: the least that a
+    prediction could be off by.
+    """
     table = Table(title=f"{rows[0]['episodes']} {rows[0]['source']}: mean (95th percentile)")
     for name in ("turns", "of which", "n", "agent px", "waiter px", "block px", "angle deg", "copy px", "push"):
         table.add_column(name, justify="left" if name == "of which" else "right")
     for row in rows:
-        errors = [
-            "-" if row[name] is None else f"{row[name]:.1f} ({row[f'{name}_p95']:.1f})"
-            for name in ("agent_px", "waiter_px", "block_px", "angle_deg")
-        ]
+        errors = _errors(row, "")
         copy = "-" if row["copy_block_px"] is None else f"{row['copy_block_px']:.1f}"
         push = "-" if row["push_ratio"] is None else f"{row['push_ratio']:.2f}"
         table.add_row(str(row["turns_ahead"]), row["condition"], str(row["n"]), *errors, copy, push)
+        if "simulator_agent_px" in row:
+            table.add_row("", "simulator", "", *_errors(row, "simulator_"), "", "")
     console.print(table)
     ranked = next((row for row in rows if row["rank_correlation"] is not None), None)
     if ranked is not None:
         console.print(f"rank correlation {_with_interval(ranked, 'rank_correlation', digits=2)}")
+
+
+def _errors(row: Row, prefix: str) -> list[str]:
+    """The four errors of a row, or of its baseline, with their 95th percentiles."""
+    names = [prefix + name for name in ("agent_px", "waiter_px", "block_px", "angle_deg")]
+    return ["-" if row[name] is None else f"{row[name]:.1f} ({row[f'{name}_p95']:.1f})" for name in names]
 
 
 def bench(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pushjepa.data.scenes import random_scenes
 from pushjepa.data.store import Episodes
 from pushjepa.physics import Physics, mirror_block, mirror_state
+from pushjepa.physics.constants import TURN_STEPS
 from pushjepa.relay.scene import Frame, Scene
 from pushjepa.relay.stages import get_stage
 
@@ -39,6 +40,7 @@ class WindowBatch:
 
     Attributes:
         states: (B, L, 7) float32.
+        steps: (B, L - 1, 5, 7) float32, the states after each env step between them.
         blocks: (B, L - 1, 5, 2, 2) float32 joint action blocks between them, zeros where nothing had happened yet.
         actors: (B, L - 1) int64, 0 for p1, 1 for p2, -1 where nothing had happened yet.
         stage: (B,) int64 stage index.
@@ -47,6 +49,7 @@ class WindowBatch:
     """
 
     states: NDArray[np.float32]
+    steps: NDArray[np.float32]
     blocks: NDArray[np.float32]
     actors: NDArray[np.int64]
     stage: NDArray[np.int64]
@@ -105,8 +108,12 @@ class Windows:
         blocks = data.blocks[episode, np.maximum(between, 0)]
         blocks[before] = 0.0
         actors = np.where(before, -1, data.actors[episode, np.maximum(between, 0)])
+        states = data.boundaries[episode, frames]
+        within = TURN_STEPS * np.maximum(between, 0)[..., None] + np.arange(1, TURN_STEPS + 1)
+        steps = data.states[episode[..., None], within]
         return WindowBatch(
-            states=data.boundaries[episode, frames],
+            states=states,
+            steps=np.where(before[..., None, None], states[:, :-1, None], steps),
             blocks=blocks,
             actors=actors,
             stage=data.stage[episode[:, 0]],
@@ -139,11 +146,12 @@ def mirror_window(batch: WindowBatch, rows: NDArray[np.bool_] | None = None) -> 
         rows: (B,) which of them; all if None.
     """
     chosen = np.ones(len(batch), dtype=bool) if rows is None else rows
-    states, blocks, actors = batch.states.copy(), batch.blocks.copy(), batch.actors.copy()
+    states, steps, blocks, actors = (a.copy() for a in (batch.states, batch.steps, batch.blocks, batch.actors))
     states[chosen] = mirror_state(states[chosen].astype(np.float64))
+    steps[chosen] = mirror_state(steps[chosen].astype(np.float64))
     blocks[chosen] = mirror_block(blocks[chosen][..., ::-1, :].astype(np.float64))
     actors[chosen] = np.where(actors[chosen] < 0, -1, 1 - actors[chosen])
-    return replace(batch, states=states, blocks=blocks, actors=actors, mirrored=batch.mirrored ^ chosen)
+    return replace(batch, states=states, steps=steps, blocks=blocks, actors=actors, mirrored=batch.mirrored ^ chosen)
 
 
 def make_scenes(stages: Sequence[str], size: int, physics: Physics | None = None) -> list[Scene]:

@@ -14,10 +14,11 @@ from pushjepa.evaluation.passages import SOURCES, Passage, episode_passages, mat
 from pushjepa.evaluation.ranking import rank_correlation
 from pushjepa.evaluation.results import Row
 from pushjepa.evaluation.statistics import bootstrap_mean, bootstrap_ratio
-from pushjepa.physics import wrap_angle
+from pushjepa.physics import Board, wrap_angle
+from pushjepa.physics.constants import BOARD_SIZE
 from pushjepa.physics.geometry import Array
 from pushjepa.planning import Budget
-from pushjepa.relay import STAGES, Scene, get_stage, last_history
+from pushjepa.relay import SIDES, STAGES, Scene, get_stage, last_history
 from pushjepa.runtime.contract import Context, FloatArray, WorldModel
 
 Progress = Callable[[int, int], None]  #: (done, in all)
@@ -35,6 +36,8 @@ class Probe:
         predicted: (N, 7) decoded states.
         true: (N, 7) what came.
         start: (N, 7) what it was before the first predicted turn; for 0 turns ahead, before the turn just played.
+        simulated: (N, 7) where the true simulator would have gone from the *decoded* start, one turn ahead; elsewhere
+            the true state. What it is off by is due to seeing, the rest of an error to foreseeing.
         actors: (N,) who acted in the last turn before ``true``.
         units: (N,) the passage it is from, which is what is independent.
     """
@@ -42,22 +45,24 @@ class Probe:
     predicted: Array
     true: Array
     start: Array
+    simulated: Array
     actors: Array
     units: Array
 
     def errors(self) -> dict[str, Array]:
-        """Each (N,): the acting and the waiting agent, the block, the angle, and the block if nothing had moved."""
+        """Each (N,): the acting and the waiting agent, the block, the angle; and what the baselines are off by."""
+        found = self._off(self.predicted)
+        simulated = {f"simulator_{name}": values for name, values in self._off(self.simulated).items()}
+        return found | simulated | {"copy_block_px": self.travel()}
+
+    def _off(self, states: Array) -> dict[str, Array]:
+        """What ``states`` (N, 7) are off by."""
         first = 2 * self.actors.astype(np.int64)
-        off = self.predicted - self.true
+        off = states - self.true
         rows = np.arange(len(off))
         agents = [np.hypot(off[rows, i], off[rows, i + 1]) for i in (first, 2 - first)]
-        return {
-            "agent_px": agents[0],
-            "waiter_px": agents[1],
-            "block_px": np.hypot(off[:, 4], off[:, 5]),
-            "angle_deg": np.degrees(np.abs(wrap_angle(off[:, 6]))),
-            "copy_block_px": self.travel(),
-        }
+        angle = np.degrees(np.abs(wrap_angle(off[:, 6])))
+        return dict(zip(_ERRORS, (*agents, np.hypot(off[:, 4], off[:, 5]), angle), strict=True))
 
     def travel(self) -> Array:
         """How far the block went (N,), px."""
@@ -120,20 +125,25 @@ def calibrate(
 def collect_probes(model: WorldModel, passages: Iterator[Passage]) -> dict[int, Probe]:
     """Run ``model`` over every turn of every passage; a probe for each of ``TURNS_AHEAD``."""
     scenes: dict[str, Scene] = {}
-    found: dict[int, list[tuple[Array, Array, Array, int, int]]] = {ahead: [] for ahead in TURNS_AHEAD}
+    boards: dict[str, Board] = {}
+    found: dict[int, list[tuple[Array, Array, Array, Array, int, int]]] = {ahead: [] for ahead in TURNS_AHEAD}
     for unit, passage in enumerate(passages):
         if passage.stage not in scenes:
             scenes[passage.stage] = Scene(get_stage(passage.stage), model.spec.frame_size)
+            boards[passage.stage] = Board(get_stage(passage.stage).obstacles)
         states, actors = passage.states, passage.actors
         latents = model.encode(scenes[passage.stage].draw_many(states))
         decoded = model.decode(latents)
         for turn in range(len(actors)):
-            found[0].append((decoded[turn + 1], states[turn + 1], states[turn], actors[turn], unit))
+            true = states[turn + 1]
+            found[0].append((decoded[turn + 1], true, states[turn], true, actors[turn], unit))
+            simulated = _simulate(boards[passage.stage], decoded[turn], passage, turn)
             predicted = _predict(model, latents, passage, turn)
             for ahead in range(1, len(predicted) + 1):
                 if ahead in found:
                     end = turn + ahead
-                    found[ahead].append((predicted[ahead - 1], states[end], states[turn], actors[end - 1], unit))
+                    exact = simulated if ahead == 1 else states[end]
+                    found[ahead].append((predicted[ahead - 1], states[end], states[turn], exact, actors[end - 1], unit))
     return {ahead: Probe(*(np.array(column) for column in zip(*items, strict=True))) for ahead, items in found.items()}
 
 
@@ -144,6 +154,13 @@ def _predict(model: WorldModel, latents: FloatArray, passage: Passage, turn: int
     ahead = slice(turn, turn + max(TURNS_AHEAD))
     decoded: Array = model.decode(model.rollout(context, passage.blocks[None, ahead], passage.actors[ahead]))[0]
     return decoded
+
+
+def _simulate(board: Board, decoded: Array, passage: Passage, turn: int) -> Array:
+    """The true simulator's state (7,) after ``turn`` if it began where the model takes everything to be."""
+    start = np.concatenate([np.clip(decoded[:6], 0.0, BOARD_SIZE), decoded[6:]])
+    actor = passage.actors[turn]
+    return board.run_turn(start, SIDES[actor], passage.blocks[turn, :, actor])[-1]
 
 
 def _row(probe: Probe, condition: str, source: str, stages: Sequence[str], ahead: int, rng: np.random.Generator) -> Row:
@@ -158,12 +175,13 @@ def _row(probe: Probe, condition: str, source: str, stages: Sequence[str], ahead
         "n": int(chosen.sum()),
         "episodes": len(np.unique(probe.units)),
     }
-    for name in (*_ERRORS, "copy_block_px"):
+    baselines = [f"simulator_{name}" for name in _ERRORS] if ahead == 1 else []
+    for name in (*_ERRORS, *baselines, "copy_block_px"):
         values = errors[name][chosen]
         estimate = bootstrap_mean(values, rng, probe.units[chosen]) if len(values) else None
         row[name] = estimate.value if estimate else None
         row[f"{name}_ci"] = estimate.ci if estimate else None
-        if name in _ERRORS:
+        if name != "copy_block_px":
             row[f"{name}_p95"] = float(np.percentile(values, 95)) if len(values) else None
     row["push_ratio"], row["push_ratio_ci"] = None, None
     if condition == "moved" and ahead and chosen.any():

@@ -23,6 +23,8 @@ class ModelConfig:
         layers, heads, head_width, mlp_hidden, dropout: the predictor's transformer.
         action_encoder: ``mlp`` with the actor given explicitly, or ``linear`` as published (actor implicit).
         head_hidden: hidden width of the state head.
+        unroll_hidden, unroll_layers: sizes of the step unroll; a width of 0 leaves it out, as published.
+        unroll_waves: Fourier features of each distance between bodies, a multiple of 8; a place on the board has half.
     """
 
     encoder: str = "keypoint"
@@ -39,12 +41,19 @@ class ModelConfig:
     dropout: float = 0.0
     action_encoder: str = "mlp"
     head_hidden: int = 256
+    unroll_hidden: int = 0
+    unroll_layers: int = 2
+    unroll_waves: int = 32
 
     def __post_init__(self) -> None:
         if self.encoder not in ENCODERS:
             raise ValueError(f"unknown encoder {self.encoder!r}; choose one of {', '.join(ENCODERS)}")
         if self.action_encoder not in ("mlp", "linear"):
             raise ValueError(f"unknown action_encoder {self.action_encoder!r}; choose mlp or linear")
+        if self.unroll_hidden and (self.agents != 2 or self.action_encoder != "mlp"):
+            raise ValueError("the step unroll needs two agents and the explicit actor (action_encoder mlp)")
+        if self.unroll_waves < 8 or self.unroll_waves % 8:
+            raise ValueError(f"unroll_waves must be a positive multiple of 8, got {self.unroll_waves}")
         if self.encoder == "vit-tiny" and self.frame_size % 14:
             raise ValueError(f"vit-tiny has patches of 14 px: frame_size must be a multiple, got {self.frame_size}")
         if self.encoder == "keypoint" and self.frame_size % 4:

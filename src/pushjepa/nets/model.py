@@ -9,6 +9,7 @@ from pushjepa.nets.actions import JointActionEncoder
 from pushjepa.nets.config import ModelConfig
 from pushjepa.nets.encoder import Projector, build_encoder
 from pushjepa.nets.predictor import Predictor
+from pushjepa.nets.unroll import SCENES, Lift, StepUnroll
 from pushjepa.physics.constants import BOARD_CENTRE
 
 STATE_NUMBERS = 8  #: p1 xy, p2 xy, block xy in half boards about the centre, cos and sin of the angle
@@ -28,9 +29,11 @@ class StateHead(nn.Sequential):
 
 
 class JEPA(nn.Module):
-    """LeWorldModel's one-token JEPA for two agents, with a state head.
+    """LeWorldModel's one-token JEPA for two agents, with a state head, a stage head and an unroll of the turn's steps.
 
     frame -> encoder -> projector -> latent; (latents, actions) -> predictor -> next latent; latent -> head -> state.
+    With ``unroll_hidden`` the predictor's tokens and conditions also carry what :class:`StepUnroll` imagines, and its
+    output is held to it: ``anchor`` turns what the head still reads differently into a change of the latent.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -43,6 +46,12 @@ class JEPA(nn.Module):
         )
         self.predictor = Predictor(config)
         self.head = StateHead(config.width, config.head_hidden)
+        self.scene = nn.Linear(config.width, SCENES)
+        self.unroll = StepUnroll(config) if config.unroll_hidden else None
+        self.lift = Lift(config) if config.unroll_hidden else None
+        self.anchor = nn.Linear(STATE_NUMBERS, config.width, bias=False) if config.unroll_hidden else None
+        if self.anchor is not None:
+            nn.init.zeros_(self.anchor.weight)
 
     def encode(self, frames: Tensor) -> Tensor:
         """Frames (..., H, W, 3) of 0 ... 255 to latents (..., D)."""
@@ -52,7 +61,12 @@ class JEPA(nn.Module):
 
     def predict(self, latents: Tensor, blocks: Tensor, actors: Tensor) -> Tensor:
         """Latents (B, T, D), blocks (B, T, frameskip, agents, 2), actors (B, T) to the next latents (B, T, D)."""
-        return self.predictor(latents, self.actions(blocks, actors))
+        return self.predict_steps(latents, blocks, actors)[0]
+
+    def predict_steps(self, latents: Tensor, blocks: Tensor, actors: Tensor) -> tuple[Tensor, Tensor | None]:
+        """:meth:`predict`, and the states (B, T, frameskip, 8) imagined on the way, None without an unroll."""
+        tokens, conditions, states = self.imagine(latents, blocks, actors)
+        return self._anchored(self.predictor(tokens, conditions), states), states
 
     def predict_last(
         self,
@@ -68,12 +82,32 @@ class JEPA(nn.Module):
         Shapes: past (P, history-1, D), past_blocks (P, history-1, frameskip, agents, 2), past_actors (P, history-1),
         latest (P, D) or (S, D), blocks (S, frameskip, agents, 2), actors (S,); returns (S, D).
         """
-        return self.predictor.last(
-            past,
-            self.actions(past_blocks, past_actors),
-            latest[:, None],
-            self.actions(blocks, actors)[:, None],
-        )
+        latest = latest.expand(blocks.shape[0], -1)
+        past_tokens, past_conditions, _ = self.imagine(past, past_blocks, past_actors)
+        token, condition, states = self.imagine(latest[:, None], blocks[:, None], actors[:, None])
+        predicted = self.predictor.last(past_tokens, past_conditions, token, condition)
+        return self._anchored(predicted, None if states is None else states[:, 0])
+
+    def imagine(self, latents: Tensor, blocks: Tensor, actors: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What the predictor is given: tokens (B, T, D) and conditions (B, T, D), and the imagined states.
+
+        The states (B, T, frameskip, 8) are those after each env step; None without an unroll.
+        """
+        conditions = self.actions(blocks, actors)
+        if self.unroll is None or self.lift is None:
+            return latents, conditions, None
+        flat = latents.flatten(0, 1)
+        start = self.head(flat)
+        scene = self.scene(flat).softmax(dim=-1)
+        states, memory = self.unroll(start, scene, blocks.flatten(0, 1), actors.flatten())
+        lifted = self.lift(start, states, memory).unflatten(0, latents.shape[:2])
+        return latents + lifted, conditions + lifted, states.unflatten(0, latents.shape[:2])
+
+    def _anchored(self, predicted: Tensor, states: Tensor | None) -> Tensor:
+        """Predicted latents (..., D), moved so that the head reads the last of the imagined states (..., steps, 8)."""
+        if states is None or self.anchor is None:
+            return predicted
+        return predicted + self.anchor(states[..., -1, :] - self.head(predicted))
 
     def parameters_by_part(self) -> dict[str, int]:
         """Number of parameters of each part, and their total."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import lightning as L
@@ -14,28 +15,33 @@ from tqdm import tqdm
 
 from pushjepa.data import EpisodeStore, Windows, draw_states, draw_windows, make_scenes, random_scenes
 from pushjepa.data.store import Episodes
+from pushjepa.data.windows import WindowBatch as StateWindows
 from pushjepa.nets import JEPA
 from pushjepa.physics import Physics
 from pushjepa.relay.stages import get_stage
-from pushjepa.training.modules import SceneBatch, WindowBatch
+from pushjepa.training.modules import SceneBatch, TurnBatch, WindowBatch
 from pushjepa.training.presets import PhaseConfig
 
 VALIDATION_SHARE = 0.02  #: the last episodes of a store are never trained on
 _ENCODE_CHUNK = 256
+_BLUR_DEGREES = 0.5  # of angle for each px of position: what the state head's errors are like
 
 
-class Batches(Dataset[SceneBatch | WindowBatch], ABC):
+Batch = SceneBatch | TurnBatch | WindowBatch
+
+
+class Batches(Dataset[Batch], ABC):
     """An endless list of batches; ``self[i]`` depends on the seed and ``i`` alone."""
 
     def __init__(self, size: int, seed: int) -> None:
         self.size = size
         self.seed = seed
 
-    def __getitem__(self, number: int) -> SceneBatch | WindowBatch:
+    def __getitem__(self, number: int) -> Batch:
         return self.make(np.random.default_rng([self.seed, number]), self.size)
 
     @abstractmethod
-    def make(self, rng: np.random.Generator, size: int) -> SceneBatch | WindowBatch:
+    def make(self, rng: np.random.Generator, size: int) -> Batch:
         """A batch drawn with ``rng``."""
 
 
@@ -57,7 +63,8 @@ class SceneBatches(Batches):
                 for name, n in zip(self._stages, counts, strict=True)
             ]
         )
-        return SceneBatch(torch.from_numpy(draw_states(states, which, self._scenes)), _float(states))
+        frames = torch.from_numpy(draw_states(states, which, self._scenes))
+        return SceneBatch(frames, _float(states), torch.from_numpy(which))
 
 
 class FrameWindows(Batches):
@@ -72,7 +79,7 @@ class FrameWindows(Batches):
     def make(self, rng: np.random.Generator, size: int) -> WindowBatch:
         batch = self._windows.sample(rng, size, moved=self._moved, mirror=True)
         items = torch.from_numpy(draw_windows(batch, self._scenes))
-        return WindowBatch(items, _float(batch.states), _float(batch.blocks), torch.from_numpy(batch.actors))
+        return _windows(items, batch)
 
 
 class LatentWindows(Batches):
@@ -87,7 +94,37 @@ class LatentWindows(Batches):
     def make(self, rng: np.random.Generator, size: int) -> WindowBatch:
         batch = self._windows.sample(rng, size, moved=self._moved)
         items = self._latents[torch.from_numpy(batch.frame)]
-        return WindowBatch(items, _float(batch.states), _float(batch.blocks), torch.from_numpy(batch.actors))
+        return _windows(items, batch)
+
+
+class Turns(Batches):
+    """Single turns of an episode store; no frame is drawn, but their starts are blurred as a frame would blur them."""
+
+    def __init__(self, episodes: Episodes, phase: PhaseConfig, seed: int) -> None:
+        super().__init__(phase.batch, seed)
+        self._moved = phase.moved
+        self._blur = phase.blur
+        self._windows = Windows(episodes, history=1)
+
+    def make(self, rng: np.random.Generator, size: int) -> TurnBatch:
+        batch = self._windows.sample(rng, size, moved=self._moved)
+        before = batch.states[:, 0]
+        scale = np.array([1.0] * 6 + [math.radians(_BLUR_DEGREES)])
+        blur = rng.uniform(0.0, self._blur, (size, 1)) * scale * rng.standard_normal(before.shape)
+        return TurnBatch(
+            before=_float(before),
+            seen=_float(before + blur),
+            steps=_float(batch.steps[:, 0]),
+            blocks=_float(batch.blocks[:, 0]),
+            actors=torch.from_numpy(batch.actors[:, 0]),
+            stage=torch.from_numpy(batch.stage),
+        )
+
+
+def _windows(items: Tensor, batch: StateWindows) -> WindowBatch:
+    """The training batch of ``batch``, whose frames or latents are ``items`` (B, T+1, ...)."""
+    actors, stage = torch.from_numpy(batch.actors), torch.from_numpy(batch.stage)
+    return WindowBatch(items, _float(batch.states), _float(batch.steps), _float(batch.blocks), actors, stage)
 
 
 def _float(array: NDArray[np.floating]) -> Tensor:
@@ -124,13 +161,13 @@ class PhaseData(L.LightningDataModule):
         count = -(-phase.validation // validation.size)
         self._validation = [validation[i] for i in range(count)]
 
-    def train_dataloader(self) -> DataLoader[SceneBatch | WindowBatch]:
+    def train_dataloader(self) -> DataLoader[Batch]:
         assert self.trainer is not None
         first = self.trainer.current_epoch * self._phase.validate_every
         numbers = range(first, min(first + self._phase.validate_every, self._phase.steps))
         return DataLoader(self._training, batch_size=None, sampler=numbers, num_workers=self._workers)
 
-    def val_dataloader(self) -> DataLoader[SceneBatch | WindowBatch]:
+    def val_dataloader(self) -> DataLoader[Batch]:
         return DataLoader(self._validation, batch_size=None)  # type: ignore[arg-type]
 
 
@@ -153,6 +190,8 @@ def build_phase_data(
             FrameWindows(training, config.history, config.frame_size, phase, seed),
             FrameWindows(held_out, config.history, config.frame_size, phase, seed + 1),
         )
+    elif phase.kind == "turns":
+        pair = (Turns(training, phase, seed), Turns(held_out, phase, seed + 1))
     else:
         pair = (
             LatentWindows(training, encode_episodes(model, training, device), config.history, phase, seed),

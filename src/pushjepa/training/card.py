@@ -9,7 +9,7 @@ from typing import Any
 from pushjepa.data import EpisodeStore
 from pushjepa.nets import JEPA
 from pushjepa.runtime.checkpoint import CARD
-from pushjepa.training.presets import Preset
+from pushjepa.training.presets import PhaseConfig, Preset
 
 
 def write_card(
@@ -28,7 +28,8 @@ def write_card(
         "again.\n",
         "## Recipe\n",
         _phase_table(preset),
-        f"Weights of the losses beside the prediction's: SIGReg {preset.loss.sigreg:g}, state {preset.loss.state:g}. "
+        f"Weights of the losses beside the prediction's: SIGReg as above, state {preset.loss.state:g}, stage "
+        f"{preset.loss.stage:g}. "
         f"Seed {preset.seed}. History {model.config.history} frames, one action block of {model.config.frameskip} env "
         f"steps between them, frames of {model.config.frame_size} px.\n",
         "## Validation at the end of each phase\n",
@@ -57,10 +58,28 @@ def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
 
 def _phase_table(preset: Preset) -> str:
     rows = [
-        (i, p.kind, f"{p.steps:,}", p.batch, f"{p.learning_rate:g}", f"{p.weight_decay:g}")
+        (i, p.kind, f"{p.steps:,}", p.batch, *_rates(p), _sigreg(p, preset), _norms(p))
         for i, p in enumerate(preset.phases)
     ]
-    return _table(("#", "phase", "steps", "batch", "peak learning rate", "weight decay"), rows)
+    head = ("#", "phase", "steps", "batch", "AdamW's peak rate", "Muon's", "weight decay", "SIGReg", "BatchNorm")
+    return _table(head, rows)
+
+
+def _rates(phase: PhaseConfig) -> tuple[str, str, str]:
+    return f"{phase.learning_rate:g}", f"{phase.matrix_rate:g}" if phase.matrix_rate else "", f"{phase.weight_decay:g}"
+
+
+def _sigreg(phase: PhaseConfig, preset: Preset) -> str:
+    """SIGReg's weight where latents are learned; elsewhere there is nothing to regularise."""
+    if phase.kind not in ("scenes", "joint"):
+        return ""
+    return f"{preset.loss.sigreg if phase.sigreg is None else phase.sigreg:g}"
+
+
+def _norms(phase: PhaseConfig) -> str:
+    if phase.kind not in ("scenes", "joint"):
+        return ""
+    return "frozen" if phase.frozen_norm else "learning"
 
 
 def _metric_table(metrics: Mapping[str, Mapping[str, float]]) -> str:

@@ -10,16 +10,17 @@ from typing import Any, TypeVar
 
 from pushjepa.nets import ModelConfig
 
-PHASES = ("scenes", "joint", "latents")
+PHASES = ("scenes", "joint", "turns", "latents")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights beside the prediction loss, whose own weight is 1."""
+    """Weights beside the prediction loss, whose own weight is 1: SIGReg, states in all their forms, the stage."""
 
     sigreg: float = 0.09
     state: float = 10.0
+    stage: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,19 @@ class PhaseConfig:
     """One phase of the recipe.
 
     Attributes:
-        kind: ``scenes`` (encoder and head on random scenes), ``joint`` (everything, from pixels) or ``latents``
-            (predictor and head on cached latents, encoder frozen).
+        kind: ``scenes`` (encoder and heads on random scenes), ``joint`` (everything, from pixels), ``turns`` (the step
+            unroll on stored states) or ``latents`` (all but the encoder, on cached latents).
         steps: optimiser steps.
-        batch: frames a step in ``scenes``, windows a step elsewhere.
-        learning_rate: peak; it warms up linearly and falls to 1% along a cosine.
+        batch: frames a step in ``scenes``, turns a step in ``turns``, windows a step elsewhere.
+        learning_rate: AdamW's at its peak; it warms up linearly and falls to 1% along a cosine.
+        matrix_rate: Muon's, at the same schedule, for the matrices of the unroll's and the predictor's layers; 0 leaves
+            them to AdamW.
         warmup_steps: steps of the linear rise.
         weight_decay: AdamW's.
         clip: largest gradient norm.
+        sigreg: SIGReg's weight in this phase; None for the preset's.
+        frozen_norm: whether BatchNorm uses, and keeps, the statistics it has.
+        blur: ``turns`` only: the start of a turn is known to within up to so many px (standard deviation), as from a frame.
         moved: share of each batch drawn from windows whose last turn moves the block; the rest is drawn from all.
         episodes: use at most this many episodes of the store, 0 for all; encoding them takes its time in ``latents``.
         validate_every: steps between validations and checkpoints.
@@ -45,9 +51,13 @@ class PhaseConfig:
     steps: int
     batch: int
     learning_rate: float
+    matrix_rate: float = 0.0
     warmup_steps: int = 200
     weight_decay: float = 1e-3
     clip: float = 1.0
+    sigreg: float | None = None
+    frozen_norm: bool = False
+    blur: float = 1.5
     moved: float = 0.0
     episodes: int = 0
     validate_every: int = 250

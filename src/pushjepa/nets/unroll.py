@@ -1,0 +1,177 @@
+"""A turn imagined step by step, in the coordinates that the state head reads from the latent.
+
+A turn is five env steps, and most of what happens in it is contact: an agent meets a wall, the block, the other agent.
+Seen as one jump from turn boundary to turn boundary that is a jagged function of eighteen numbers; seen step by step it
+is one simple function applied five times. The unroll applies it: a learned simulator in the manner of interaction
+networks (Battaglia et al., 2016; Sanchez-Gonzalez et al., 2020), between the state head and the predictor.
+
+Contact begins within a pixel, and a plain MLP learns such sharp functions of position slowly (Rahaman et al., 2019), so
+distances between bodies and places on the board are also given as random Fourier features (Tancik et al., 2020).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pushjepa.nets.config import ModelConfig
+
+SCENES = 8  #: stages that a model can tell apart
+MEMORY = 32  #: numbers carried from step to step beside positions and speeds
+_NEAR = 4.0  # distances between bodies are given in quarters of half a board: contact is at 0.5 ... 1.3
+_FAST = 6.0  # motion is given in about the 40 px that an agent covers in a step
+_PAIRS = 4  # distances given as waves: actor, actor as told and waiter from the block, actor from waiter
+_FEELERS = 8  # learned points fixed to the block, whose places on the board tell when it meets a wall or an obstacle
+_PLACES = 3 + _FEELERS  # places given as waves: actor, actor as told, waiter, feelers
+_GEOMETRY = 43
+_RATES = (1.5, 3.0, 6.0, 12.0)  # spreads of the waves' frequencies: the finest are about 33 px long
+
+
+class StepUnroll(nn.Module):
+    """From the state at a turn's start and its actions to the state after each of its steps.
+
+    The board is looked at so that p1 acts, mirrored when it is p2 (as the game itself does), and the bodies take roles:
+    the *actor*, the *waiter*, the *block*. In each step the actor goes as it was told, and the network corrects the
+    motion of all three. It sees them on the board and from the block (relative positions, turned by the block's angle),
+    and gives its corrections in both frames.
+
+    Args:
+        config: sizes; ``unroll_hidden``, ``unroll_layers`` and ``unroll_waves`` are the network's.
+    """
+
+    pair_waves: Tensor
+    place_waves: Tensor
+    mirror: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        hidden, count = config.unroll_hidden, config.unroll_waves
+        self.stride = nn.Parameter(torch.tensor(0.1))  # half boards an agent covers in a step at full speed
+        self.feelers = nn.Parameter(0.2 * torch.randn(_FEELERS, 2))  # half boards from the block's centre
+        self.register_buffer("pair_waves", _frequencies(_PAIRS, count))
+        self.register_buffer("place_waves", _frequencies(_PLACES, count // 2))
+        # x of p1, p2 and block, and the sine of the angle, change sign in the mirror.
+        self.register_buffer("mirror", torch.tensor([-1.0, 1, -1, 1, -1, 1, 1, -1]), persistent=False)
+        waved = 2 * (self.pair_waves[:, 0].numel() + self.place_waves[:, 0].numel())
+        self.enter = nn.Linear(_GEOMETRY + waved + SCENES + MEMORY, hidden)
+        self.blocks = nn.ModuleList([_Residual(hidden) for _ in range(config.unroll_layers)])
+        self.norm = nn.LayerNorm(hidden)
+        self.motion = nn.Linear(hidden, 13)
+        self.memory = nn.Linear(hidden, MEMORY)
+        # At first nothing but the commanded motion happens.
+        nn.init.zeros_(self.motion.weight)
+        nn.init.zeros_(self.motion.bias)
+
+    def forward(self, states: Tensor, scene: Tensor, blocks: Tensor, actors: Tensor) -> tuple[Tensor, Tensor]:
+        """Imagine N turns.
+
+        Args:
+            states: (N, 8) at the turns' start, as the state head gives them.
+            scene: (N, SCENES) how much each stage is believed in.
+            blocks: (N, steps, 2, 2) joint action blocks.
+            actors: (N,) who acts; -1 (nobody) is taken for p1 told to stand still.
+
+        Returns:
+            (N, steps, 8) the state after each step, and (N, MEMORY) what is remembered of the turn.
+        """
+        swap = (actors == 1)[:, None]
+        start = self._seat(states, swap)
+        bodies, turn = start[:, :6].unflatten(-1, (3, 2)), _unit(start[:, 6:])
+        own = torch.where(swap[..., None], blocks[:, :, 1] * self.mirror[:2], blocks[:, :, 0])
+        told = own * self.stride  # (N, steps, 2)
+        moved, spin = torch.zeros_like(bodies), torch.zeros_like(states[:, :1])
+        memory = states.new_zeros(states.shape[0], MEMORY)
+        imagined = []
+        for step in range(blocks.shape[1]):
+            seen = self._look(bodies, turn, moved, spin, told[:, step])
+            x = self.enter(torch.cat([seen, scene, memory], dim=-1))
+            for block in self.blocks:
+                x = block(x)
+            x = self.norm(x)
+            motion, memory = 0.25 * self.motion(x), self.memory(x)
+            on_board, from_block = motion[:, :6].unflatten(-1, (3, 2)), motion[:, 6:12].unflatten(-1, (3, 2))
+            moved, spin = on_board + rotate(from_block, turn), motion[:, 12:]
+            moved = torch.cat([moved[:, :1] + told[:, step, None], moved[:, 1:]], dim=1)
+            bodies = bodies + moved
+            turn = rotate(turn[:, None], torch.cat([spin.cos(), spin.sin()], dim=-1))[:, 0]
+            imagined.append(torch.cat([bodies.flatten(1), turn], dim=-1))
+        return self._seat(torch.stack(imagined, dim=1), swap[..., None]), memory
+
+    def _seat(self, states: Tensor, swap: Tensor) -> Tensor:
+        """States (..., 8) from the other seat where ``swap`` (..., 1) is set."""
+        mirrored = torch.cat([states[..., 2:4], states[..., :2], states[..., 4:]], dim=-1) * self.mirror
+        return torch.where(swap, mirrored, states)
+
+    def _look(self, bodies: Tensor, turn: Tensor, moved: Tensor, spin: Tensor, told: Tensor) -> Tensor:
+        """What the network sees of one step: positions, distances and motions, on the board and from the block.
+
+        Shapes: bodies (N, 3, 2) actor, waiter, block; turn (N, 2) cosine and sine; moved (N, 3, 2) in the last step;
+        spin (N, 1); told (N, 2) the actor's commanded motion.
+        """
+        actor, waiter, block = bodies.unbind(1)
+        back = turn * turn.new_tensor([1.0, -1.0])
+        points = torch.stack([actor, actor + told, waiter], dim=1)
+        apart = _NEAR * (points - block[:, None])
+        motions = _FAST * torch.cat([told[:, None], moved], dim=1)
+        others = _NEAR * (points[:, :2] - waiter[:, None])
+        near = rotate(apart, back)
+        feelers = block[:, None] + rotate(self.feelers.expand(turn.shape[0], -1, -1), turn)
+        pairs = _waves(torch.cat([near, others[:, :1]], dim=1), self.pair_waves)
+        places = _waves(_NEAR * torch.cat([points, feelers], dim=1), self.place_waves)
+        on_board = [2.0 * bodies.flatten(1), 2.0 * points[:, 1], turn, apart.flatten(1), motions.flatten(1)]
+        from_block = [near.flatten(1), rotate(motions, back).flatten(1)]
+        return torch.cat([*on_board, others.flatten(1), *from_block, 10.0 * spin, pairs, places], dim=-1)
+
+
+class Lift(nn.Module):
+    """What was imagined, as an addition to the token (N, D) from which the predictor starts; zero at initialisation."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        inputs = (config.frameskip + 1) * 8 + MEMORY
+        self.net = nn.Sequential(nn.Linear(inputs, config.width), nn.GELU())
+        self.out = nn.Linear(inputs + config.width, config.width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, start: Tensor, states: Tensor, memory: Tensor) -> Tensor:
+        """State at the start (N, 8), after each step (N, steps, 8) and the memory (N, MEMORY) to (N, D)."""
+        changes = (states - start[:, None]).flatten(1)
+        x = torch.cat([start, changes, memory], dim=-1)
+        return self.out(torch.cat([x, self.net(x)], dim=-1))
+
+
+def rotate(vectors: Tensor, turn: Tensor) -> Tensor:
+    """Vectors (N, K, 2) turned by the angles whose cosine and sine are ``turn`` (N, 2)."""
+    cos, sin = turn[:, None, 0], turn[:, None, 1]
+    x, y = vectors.unbind(-1)
+    return torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1)
+
+
+def _frequencies(points: int, count: int) -> Tensor:
+    """``count`` random directions and frequencies for each of some points (points, 2, count)."""
+    return torch.cat([rate * torch.randn(points, 2, count // len(_RATES)) for rate in _RATES], dim=-1)
+
+
+def _waves(points: Tensor, frequencies: Tensor) -> Tensor:
+    """Fourier features of points (N, P, 2) with their own frequencies (P, 2, K): (N, 2 P K)."""
+    phases = torch.einsum("npx,pxk->npk", points, frequencies).flatten(1)
+    return torch.cat([phases.sin(), phases.cos()], dim=-1)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Vectors (N, 2) at length 1."""
+    return vectors / (vectors.square().sum(-1, keepdim=True) + 1e-6).sqrt()
+
+
+class _Residual(nn.Module):
+    """x + MLP(norm(x))."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.net(x)

@@ -1,0 +1,143 @@
+"""The step unroll: commanded motion at first, one law for both seats, no step before its time; and its way to the latent."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pushjepa.nets import JEPA, SCENES, ModelConfig, encode_state
+from pushjepa.nets.unroll import StepUnroll
+from pushjepa.physics import mirror_block, mirror_state
+
+SMALL = ModelConfig(
+    layers=1,
+    heads=2,
+    head_width=8,
+    mlp_hidden=32,
+    width=16,
+    projector_hidden=32,
+    head_hidden=16,
+    unroll_hidden=32,
+    unroll_layers=1,
+    unroll_waves=8,
+)
+
+
+def wake(model: nn.Module) -> nn.Module:
+    """Give every matrix that starts at zero something to say."""
+    for parameter in model.parameters():
+        if parameter.ndim == 2 and not parameter.any():
+            nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+@pytest.fixture
+def unroll() -> StepUnroll:
+    torch.manual_seed(0)
+    return wake(StepUnroll(SMALL)).eval()  # type: ignore[return-value]
+
+
+def turns(count: int = 6) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """States (N, 7), stage beliefs, joint blocks with the waiting agent at zero, and actors of both kinds."""
+    g = torch.Generator().manual_seed(4)
+    states = torch.cat([60 + 390 * torch.rand(count, 6, generator=g), 6 * torch.rand(count, 1, generator=g) - 3], dim=1)
+    actors = torch.arange(count) % 2
+    blocks = torch.zeros(count, 5, 2, 2)
+    blocks[torch.arange(count), :, actors] = 2 * torch.rand(count, 5, 2, generator=g) - 1
+    return states, torch.rand(count, SCENES, generator=g).softmax(-1), blocks, actors
+
+
+def test_at_initialisation_the_actor_goes_as_told_and_nothing_else_moves() -> None:
+    torch.manual_seed(0)
+    unroll = StepUnroll(SMALL)
+    states, scene, blocks, actors = turns()
+    start = encode_state(states)
+    imagined, _ = unroll(start, scene, blocks, actors)
+    expected = start[:, None].repeat(1, 5, 1)
+    expected[..., :4] += (unroll.stride * blocks).cumsum(dim=1).flatten(2)
+    torch.testing.assert_close(imagined, expected, atol=1e-5, rtol=0)
+
+
+def test_either_seat_obeys_the_same_law(unroll: StepUnroll) -> None:
+    states, scene, blocks, actors = turns()
+    imagined, memory = unroll(encode_state(states), scene, blocks, actors)
+    other = torch.from_numpy(mirror_state(states.numpy())).float()
+    told = torch.from_numpy(mirror_block(blocks.flip(2).numpy())).float()
+    mirrored, same = unroll(encode_state(other), scene, told, 1 - actors)
+    sign = torch.tensor([-1.0, 1, -1, 1, -1, 1, 1, -1])
+    back = torch.cat([mirrored[..., 2:4], mirrored[..., :2], mirrored[..., 4:]], dim=-1) * sign
+    torch.testing.assert_close(back, imagined, atol=1e-3, rtol=0)
+    torch.testing.assert_close(same, memory, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_action_k_moves_step_k_and_none_before(unroll: StepUnroll, step: int) -> None:
+    states, scene, blocks, actors = turns()
+    before, _ = unroll(encode_state(states), scene, blocks, actors)
+    blocks[:, step] *= -1.0
+    after, _ = unroll(encode_state(states), scene, blocks, actors)
+    assert torch.equal(after[:, :step], before[:, :step])
+    assert ((after - before)[:, step].abs().amax(dim=-1) > 1e-4).all()
+
+
+def test_the_waiting_agents_actions_are_not_looked_at(unroll: StepUnroll) -> None:
+    states, scene, blocks, actors = turns()
+    before, _ = unroll(encode_state(states), scene, blocks, actors)
+    blocks[torch.arange(len(actors)), :, 1 - actors] = 1.0
+    assert torch.equal(unroll(encode_state(states), scene, blocks, actors)[0], before)
+
+
+def test_the_stage_matters(unroll: StepUnroll) -> None:
+    states, scene, blocks, actors = turns()
+    before, _ = unroll(encode_state(states), scene, blocks, actors)
+    assert not torch.allclose(unroll(encode_state(states), scene.flip(-1), blocks, actors)[0], before)
+
+
+def window(batch: int) -> tuple[Tensor, Tensor, Tensor]:
+    g = torch.Generator().manual_seed(1)
+    blocks = torch.randn(batch, 3, 5, 2, 2, generator=g)
+    return torch.randn(batch, 3, 16, generator=g), blocks, torch.randint(-1, 2, (batch, 3), generator=g)
+
+
+def test_at_initialisation_a_model_with_an_unroll_predicts_that_nothing_changes() -> None:
+    torch.manual_seed(0)
+    model = JEPA(SMALL).eval()
+    nn.init.zeros_(model.predictor.out.weight)
+    nn.init.zeros_(model.predictor.out.bias)
+    latents, blocks, actors = window(4)
+    predicted, states = model.predict_steps(latents, blocks, actors)
+    assert torch.equal(predicted, latents)
+    assert states is not None
+    assert states.shape == (4, 3, 5, 8)
+
+
+def test_the_anchor_makes_the_head_read_what_was_imagined() -> None:
+    torch.manual_seed(0)
+    model = JEPA(SMALL).eval()
+    linear = nn.Linear(16, 8)
+    model.head = linear  # type: ignore[assignment]  # with a linear head one step of the anchor is exact
+    assert model.anchor is not None
+    with torch.no_grad():
+        model.anchor.weight.copy_(torch.linalg.pinv(linear.weight))
+    predicted, states = model.predict_steps(*window(4))
+    assert states is not None
+    torch.testing.assert_close(linear(predicted), states[:, :, -1], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_cached_path_equals_the_plain_one_with_an_unroll(shared: bool) -> None:
+    torch.manual_seed(0)
+    model = wake(JEPA(SMALL)).eval()
+    assert isinstance(model, JEPA)
+    latents, blocks, actors = window(6)
+    if shared:
+        latents = latents[:1].expand(6, -1, -1)
+        blocks = torch.cat([blocks[:1, :-1].expand(6, -1, -1, -1, -1), blocks[:, -1:]], dim=1)
+        actors = torch.cat([actors[:1, :-1].expand(6, -1), actors[:, -1:]], dim=1)
+    plain = model.predict(latents, blocks, actors)[:, -1]
+    n = 1 if shared else 6
+    fast = model.predict_last(
+        latents[:n, :-1], blocks[:n, :-1], actors[:n, :-1], latents[:n, -1], blocks[:, -1], actors[:, -1]
+    )
+    torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-4)
