@@ -62,7 +62,7 @@ def distance_loss(decoded: Tensor, states: Tensor) -> Tensor:
     """A tenth of the mean distance between decoded numbers (..., 8) and states (..., 7), smooth near zero.
 
     Four points count alike: both agents, the block, and its heading on the unit circle. The squared error would be
-    ruled by the few turns in which a glancing contact goes another way; what is measured, and planned with, is distance.
+    ruled by the few turns in which a glancing contact goes another way; distance is what is measured and planned with.
     """
     apart = (decoded - encode_state(states)).unflatten(-1, (4, 2))
     return 0.1 * ((apart.square().sum(-1) + SMOOTH**2).sqrt() - SMOOTH).mean()
@@ -130,7 +130,7 @@ class Phase(L.LightningModule):
         return functional.cross_entropy(self.model.scene(latents).flatten(0, -2), stage.flatten())
 
     def regulariser(self, latents: Tensor) -> Tensor:
-        """SIGReg over a batch of latents (B, D), or for each place of a window (B, T, D); dear, so nothing at no weight."""
+        """SIGReg over latents (B, D), or for each place of a window (B, T, D); at no weight it is not computed."""
         if not self.sigreg_weight():
             return latents.new_zeros(())
         return self.sigreg(latents.unsqueeze(0) if latents.ndim == 2 else latents.transpose(0, 1), self.generator())
@@ -211,7 +211,7 @@ class JointPhase(Phase):
 
 
 class TurnsPhase(Phase):
-    """The step unroll alone on single turns, from states that are as blurred as a frame leaves them; nothing is drawn."""
+    """The step unroll alone on single turns, from states as blurred as a frame leaves them; nothing is drawn."""
 
     def __init__(self, model: JEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
         super().__init__(model, phase, loss, seed)

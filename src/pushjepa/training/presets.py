@@ -40,7 +40,7 @@ class PhaseConfig:
         clip: largest gradient norm.
         sigreg: SIGReg's weight in this phase; None for the preset's.
         frozen_norm: whether BatchNorm uses, and keeps, the statistics it has.
-        blur: ``turns`` only: the start of a turn is known to within up to so many px (standard deviation), as from a frame.
+        blur: ``turns`` only: largest standard deviation, px, with which the start of a turn is known, as from a frame.
         moved: share of each batch drawn from windows whose last turn moves the block; the rest is drawn from all.
         episodes: use at most this many episodes of the store, 0 for all; encoding them takes its time in ``latents``.
         validate_every: steps between validations and checkpoints.
