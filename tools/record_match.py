@@ -20,7 +20,7 @@ import uvicorn
 from websockets.sync.client import connect
 
 from pushjepa.planning import make_policy, needs_model
-from pushjepa.server import Roster, create_app, default_roster
+from pushjepa.server import PROTOCOL_VERSION, Roster, create_app, default_roster
 
 PAGE = Path(__file__).parents[1] / "docs" / "protocol.md"
 BEGIN, END = "<!-- recorded: begin -->", "<!-- recorded: end -->"
@@ -49,18 +49,25 @@ def fenced(who: str, message: dict[str, Any]) -> str:
 def play(port: int, opponent: str) -> list[str]:
     """Play and tell: what the page shows, block by block."""
     told: list[str] = []
+    decoded: list[str] = []
     with connect(f"ws://127.0.0.1:{port}/ws", max_size=None) as link:
 
         def send(show: bool, **fields: Any) -> None:
-            link.send(json.dumps({"v": 1, **fields}))
+            message = {"v": PROTOCOL_VERSION, **fields}
+            link.send(json.dumps(message))
             if show:
-                told.append(fenced("client", {"v": 1, **fields}))
+                told.append(fenced("client", message))
 
         def receive(show: bool) -> dict[str, Any]:
-            message: dict[str, Any] = json.loads(link.recv(timeout=120))
-            if show:
-                told.append(fenced("server", message))
-            return message
+            while True:
+                message: dict[str, Any] = json.loads(link.recv(timeout=120))
+                if message["type"] == "decoded":  # comes whenever it is ready; shown once
+                    if not decoded:
+                        decoded.append(fenced("server", message))
+                    continue
+                if show:
+                    told.append(fenced("server", message))
+                return message
 
         send(True, type="hello")
         receive(True)
@@ -81,7 +88,8 @@ def play(port: int, opponent: str) -> list[str]:
             if turn == SHOWN_TURNS:
                 told.append("The other eight turns go the same way. After the last one:\n")
         receive(True)
-    return told
+        told.append("In between, each time the world model has read the newest frame:\n")
+    return told + decoded
 
 
 def roster(opponent: str) -> Roster:

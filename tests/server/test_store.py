@@ -9,16 +9,17 @@ import pytest
 from pushjepa.physics import Physics
 from pushjepa.relay import MatchSetup, PhysicsChange
 from pushjepa.server.messages import PlanView, TraceView
-from pushjepa.server.session import Session
+from pushjepa.server.session import Seats, Session
 from pushjepa.server.store import MatchStore
 
 PLAN = PlanView(
     cost=0.1 + 0.2,
     cost_by_iteration=[1 / 3, 0.1],
     predicted=[0.1] * 7,
-    trace=[TraceView(costs=[1.0], agents=[[1.0, 2.0]], blocks=[[[3.0, 4.0]]])],
     ms=1.5,
+    context=3,
 )
+TRACE = (TraceView(costs=[1.0], elites=[0], agents=[[1.0, 2.0]], paths=[[[0.5, 1.0]] * 5], blocks=[[[3.0, 4.0]]]),)
 
 
 @pytest.fixture
@@ -37,13 +38,14 @@ def played(store, turns=10, match_id="one"):
     """A stored match of random moves on a stage with changing laws."""
     changes = (PhysicsChange(4, Physics(block_mass=3.0, block_scale=1.2)),)
     setup = MatchSetup("pillars", 2**53 - 1, "p2", Physics(damping=0.3), changes)
-    game = Session(match_id, setup, "p1", "shove")
+    game = Session(match_id, setup, Seats("human", "shove"))
     store.add_match(game, "compact")
     rng = np.random.default_rng(1)
     for _ in range(turns):
         block = rng.uniform(-1, 1, (5, 2))
         turn = game.human_turn(block=block.tolist()) if game.phase == "human" else game.opponent_turn(block, PLAN)
-        store.add_turn(match_id, turn, game.match.result() if game.phase == "over" else None)
+        result = game.match.result() if game.phase == "over" else None
+        store.add_turn(match_id, turn, result, () if turn.plan is None else TRACE)
     return game
 
 
@@ -51,7 +53,7 @@ def test_a_match_reads_back_and_replays_bit_for_bit(store, path):
     game = played(store)
     with closing(MatchStore(path)) as other:
         stored = other.load("one")
-    assert (stored.setup, stored.human, stored.opponent, stored.model) == (game.setup, "p1", "shove", "compact")
+    assert (stored.setup, stored.seats, stored.model) == (game.setup, Seats("human", "shove"), "compact")
     again = stored.replay()
     assert again.match.state.tobytes() == game.match.state.tobytes()
     assert [t.block.tobytes() for t in again.turns] == [t.block.tobytes() for t in game.turns]
