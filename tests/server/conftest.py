@@ -26,7 +26,7 @@ PATIENCE = 20.0  # seconds that a test waits for a message, on a busy machine
 
 
 class Dot:
-    """A world model that sees one thing: how bright each frame is; and reads the same state off every one of them."""
+    """A world model that reads the same state off every frame, and remembers the frames that it was last given."""
 
     spec = ModelSpec(tokens=1, width=1, agents=2, frameskip=5, history=3, frame_size=32, state_fields=STATE_FIELDS)
     SEEN = (100.0, 200.0, 300.0, 200.0, 256.0, 250.0, 0.5)
@@ -34,6 +34,7 @@ class Dot:
     def encode(self, frames: np.ndarray) -> np.ndarray:
         assert frames.shape[1:] == (32, 32, 3)
         assert frames.dtype == np.uint8
+        self.frames = frames
         return frames.mean(axis=(1, 2, 3), dtype=np.float32)[:, None, None]
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
@@ -189,6 +190,11 @@ class Cast:
         offers = [Offer("jepa", "JEPA", "plans", needs_model=True)]
         offers += [Offer(name, name, "") for name in ("chase_t", "passive", "random", "gate", "stumbler")]
         return Roster(self.make, offers, load=lambda: self.load())
+
+
+@pytest.fixture
+def dot() -> Dot:
+    return Dot()
 
 
 @pytest.fixture

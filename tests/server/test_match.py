@@ -231,7 +231,7 @@ def test_the_page_is_served_and_loads_nothing_from_elsewhere(server):
     assert "<canvas" in page
     assert "default-src 'self'" in headers["Content-Security-Policy"]
     assert "http" not in page.replace("http-equiv", "")
-    scripts, styles = ([path for path in STATIC.rglob(f"*.{kind}")] for kind in ("js", "css"))
+    scripts, styles = (list(STATIC.rglob(f"*.{kind}")) for kind in ("js", "css"))
     assert scripts
     assert styles
     for path in scripts:

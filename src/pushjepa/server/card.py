@@ -45,13 +45,11 @@ def read_card(folder: Path) -> ModelCard:
         ValueError: the folder is no checkpoint, or its configuration is malformed.
     """
     config = read_config(folder)
-    parameters = dict(config.get("parameters", {}))
-    total = parameters.pop("total", None)
-    preset = config.get("preset", {})
-    metrics = config.get("metrics", {})
     text = folder / CARD
     try:
-        spec = spec_of(config)
+        parameters = dict(config.get("parameters", {}))
+        total = parameters.pop("total", None)
+        preset, metrics, spec = config.get("preset", {}), config.get("metrics", {}), spec_of(config)
         return ModelCard(
             name=config["name"],
             parts=[PartSize(name=name, parameters=count) for name, count in parameters.items()],
@@ -66,6 +64,6 @@ def read_card(folder: Path) -> ModelCard:
             measured=list(metrics.values())[-1] if metrics else {},
             card=text.read_text(encoding="utf-8") if text.is_file() else "",
         )
-    except (KeyError, AttributeError, ValueError) as error:
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"the configuration of the model in {folder.name} cannot be read: {reason}") from None

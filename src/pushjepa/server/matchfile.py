@@ -17,6 +17,7 @@ from pydantic_core import from_json
 
 from pushjepa.relay import MATCH_TURNS, MatchSetup, Side
 from pushjepa.server.messages import (
+    MAX_SEED,
     MAX_UPLOAD_BYTES,
     Name,
     Pair,
@@ -124,6 +125,8 @@ def read_match(text: bytes) -> Upload:
     file = _parse(text)
     try:
         setup = MatchSetup.from_dict(file.setup)
+        if setup.seed > MAX_SEED:
+            raise ValueError(f"seed must be at most {MAX_SEED}, got {setup.seed}")  # noqa: TRY301
         seats = Seats(file.players.p1, file.players.p2)
         session = Session(_digest(file), setup, seats, imported=True)
         _check_start(file, session)

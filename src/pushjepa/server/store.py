@@ -341,9 +341,12 @@ def _split_plans(db: sqlite3.Connection) -> None:
     """Version 1 kept a plan and its search in one text, and knew neither elites nor paths."""
     rows = db.execute("SELECT match_id, turn, plan FROM turns WHERE plan IS NOT NULL").fetchall()
     for match_id, turn, text in rows:
-        plan = json.loads(text)
-        trace = tuple(TraceView(**part, elites=[], paths=[]) for part in plan.pop("trace"))
-        plan_text = PlanView(**plan).model_dump_json()
+        try:
+            plan = json.loads(text)
+            trace = tuple(TraceView(**part, elites=[], paths=[]) for part in plan.pop("trace"))
+            plan_text = PlanView(**plan).model_dump_json()
+        except (KeyError, TypeError, ValueError):
+            raise sqlite3.DatabaseError(f"the plan of turn {turn} of match {match_id} is damaged") from None
         db.execute(
             "UPDATE turns SET plan = ?, trace = ? WHERE match_id = ? AND turn = ?",
             (plan_text, _trace_to_blob(trace), match_id, turn),
