@@ -82,6 +82,8 @@ function expose({ match, over, mine, theatre: { replay, scrubbing, behind } }) {
   data.human = match.human ?? "";
   data.match = match.match_id;
   data.turn = match.turn;
+  data.aim = aim.waypoints.length;
+  data.seed = match.seed;
   data.phase = replay ? "replay" : over ? "over" : mine ? "aim" : game.thinking ? "thinking" : "watch";
   data.mode = scrubbing ? "scrub" : "live";
   data.settled = !behind && !game.sent;

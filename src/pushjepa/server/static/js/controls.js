@@ -17,14 +17,22 @@ export class Controls {
     timeline.addEventListener("scrub", ({ detail }) => theatre.scrub(detail));
     this.#aiming(aim);
     this.#transport(theatre);
-    $("go").addEventListener("click", () => this.#primary());
-    $("undo").addEventListener("click", () => aim.undo());
-    $("clear").addEventListener("click", () => this.#second());
+    this.#button("go", () => this.#primary());
+    this.#button("undo", () => aim.undo());
+    this.#button("clear", () => this.#second());
     $("open-setup").addEventListener("click", () => setup.open());
     $("banner-back").addEventListener("click", () => visit("#/"));
     $("share").addEventListener("click", () => share(theatre.match));
     $("gif").addEventListener("click", () => saveGif(theatre.match));
     document.addEventListener("keydown", (event) => this.#onKey(event));
+  }
+
+  /** A button of the turn card. After a click by mouse or finger the keys belong to the board again. */
+  #button(id, action) {
+    $(id).addEventListener("click", (event) => {
+      action();
+      if (event.detail > 0) $("board").focus({ preventScroll: true });
+    });
   }
 
   #aiming(aim) {
@@ -66,6 +74,7 @@ export class Controls {
     $("toggle").disabled = match.length === 0 && !match.spectated;
     for (const id of ["step-back", "step-on"]) $(id).disabled = match.length === 0;
     $("to-live").disabled = !theatre.scrubbing;
+    $("to-live").hidden = theatre.replay;
     $("dreams").checked = theatre.dreams;
   }
 
@@ -105,7 +114,7 @@ export class Controls {
       if (this.#theatre.scrubbing) this.#leave();
       else this.#aim.clear();
     } else if (event.key === "Enter" && !busy && !event.repeat) this.#primary();
-    else if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !busy) this.#aim.undo();
+    else if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !event.target.closest("input")) this.#aim.undo();
     else return;
     event.preventDefault();
   }
