@@ -18,12 +18,13 @@ import httpx2
 import numpy as np
 import pytest
 import uvicorn
+from websockets.sync.client import connect
 
 from pushjepa.planning import Budget, make_policy
 from pushjepa.relay import Policy, Side, Stage
 from pushjepa.runtime import load_model
 from pushjepa.runtime.checkpoint import read_config, resolve
-from pushjepa.server import OFFERS, Engine, Offer, Roster, create_app
+from pushjepa.server import OFFERS, PROTOCOL_VERSION, Engine, Offer, Roster, create_app
 from pushjepa.server.card import ModelCard, read_card
 
 if TYPE_CHECKING:
@@ -122,6 +123,24 @@ class Server:
     def get(self, path: str) -> Any:
         """What the server says over HTTP, beside the page."""
         return httpx2.get(f"{self.url}api/{path}", timeout=PATIENCE).json()
+
+    def play(self, opponent: str = "random", seed: int = 5) -> dict[str, Any]:
+        """Play a match to its end without a page; gives what is stored of it."""
+        with connect(f"ws://127.0.0.1:{self.port}/ws", max_size=None) as link:
+            told: dict[str, Any] = {}
+
+            def ask(**message: Any) -> None:
+                link.send(json.dumps({"v": PROTOCOL_VERSION, **message}))
+
+            ask(type="new_match", opponent=opponent, seed=seed, side="p1", first="p1")
+            while told.get("type") != "match_over":
+                told = json.loads(link.recv(timeout=PATIENCE))
+                assert told["type"] != "error", told
+                if told.get("phase") == "human":
+                    turn = told["turn"] + (told["type"] == "turn_result")
+                    ask(type="human_turn", turn=turn, waypoints=[[250, 256], [330, 256]])
+            stored: dict[str, Any] = self.get(f"matches/{told['match_id']}/replay")
+            return stored
 
 
 class Player:

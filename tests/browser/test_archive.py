@@ -7,50 +7,47 @@ import json
 import pytest
 
 
-def finish(player, search="opponent=random&seed=5&side=p1&first=p1"):
-    """Play a match to its end; gives what is stored of it."""
-    player.start(search)
-    player.play_out()
-    return player.stored()
+def test_a_stored_match_replays_to_the_same_end(server, player):
+    stored = server.play()
+    player.open(page="#/matches")
+    player.page.locator(f'[data-id="{stored["match_id"]}"]').get_by_text("Replay").click()
+    player.wait(phase="replay", match=stored["match_id"])
+    player.page.locator("#tape").press("End")
+    player.wait(k="50")
+    assert player.page.evaluate("JSON.parse(document.body.dataset.end)") == stored["state"]
+    assert player.page.locator("#result").is_visible()
+    player.page.keyboard.press("Escape")  # back to this tab's own match
+    player.wait(not_match=stored["match_id"], mode="live", phase="aim")
 
 
-def test_a_stored_match_replays_to_the_same_end(player, sit_down):
-    stored = finish(player)
-    other = sit_down()
-    other.open(page="#/matches")
-    row = other.page.locator(f'[data-id="{stored["match_id"]}"]')
-    row.get_by_text("Replay").click()
-    other.wait(phase="replay", match=stored["match_id"])
-    other.page.locator("#tape").press("End")
-    other.wait(k="50")
-    assert other.page.evaluate("JSON.parse(document.body.dataset.end)") == stored["state"]
-    assert other.page.locator("#result").is_visible()
-    other.page.keyboard.press("Escape")  # back to this tab's own match
-    other.wait(not_match=stored["match_id"], mode="live")
+def test_totals_and_list(server, player):
+    results = [server.play(seed=seed)["result"]["winner"] for seed in (1, 2)]
+    last = server.play("passive", seed=3)
+    player.open(page="#/matches")
+    player.says(".total", f"{results.count('p1')}–{results.count('p2')}")
+    won, drawn = last["result"]["winner"] == "p1", last["result"]["winner"] is None
+    player.says(f'[data-id="{last["match_id"]}"]', "You won" if won else "You lost" if not drawn else "A draw")
 
 
-def test_totals_and_list(player):
-    stored = finish(player)
-    player.page.click("text=Matches")
-    won, drawn = stored["result"]["winner"] == "p1", stored["result"]["winner"] is None
-    player.says(".total", f"{int(won)}–{int(not won and not drawn)}")
-    player.says(f'[data-id="{stored["match_id"]}"]', "You won" if won else "You lost" if not drawn else "A draw")
-
-
-def test_a_match_goes_out_as_a_file_and_comes_back(player, tmp_path):
-    stored = finish(player)
+def test_a_match_goes_out_as_a_file_and_comes_back(server, player, tmp_path):
+    stored = server.play()
+    player.open(page=f"#/replay/{stored['match_id']}")
+    player.wait(phase="replay")
     with player.page.expect_download() as going:
         player.page.click("#download")
     path = tmp_path / "match.json"
     going.value.save_as(path)
     player.page.click("text=Matches")
     player.page.set_input_files("#upload", path)
-    player.wait(phase="replay")
+    player.wait(phase="replay", view="play", not_match=stored["match_id"])
+    player.says("#banner", "from a file")
     assert player.page.evaluate("JSON.parse(document.body.dataset.end)") == stored["state"]
 
 
-def test_a_match_goes_out_as_an_animation(player, tmp_path):
-    finish(player)
+def test_a_match_goes_out_as_an_animation(server, player, tmp_path):
+    stored = server.play()
+    player.open(page=f"#/replay/{stored['match_id']}")
+    player.wait(phase="replay")
     with player.page.expect_download() as going:
         player.page.click("#gif")
     path = tmp_path / "match.gif"
@@ -60,7 +57,7 @@ def test_a_match_goes_out_as_an_animation(player, tmp_path):
 
 
 def spoil_version(file):
-    return {**file, "format": 99}
+    return {**file, "version": 99}
 
 
 def spoil_move(file):
@@ -68,12 +65,30 @@ def spoil_move(file):
     return file
 
 
-def spoil_nothing_there(file):
-    return {"hello": "world"}
+def spoil_end(file):
+    file["turns"][0]["states"][-1][4] += 1.0
+    return file
 
 
-@pytest.mark.parametrize("spoil", [spoil_version, spoil_move, spoil_nothing_there, lambda _: "no JSON"])
-def test_a_bad_file_is_told_and_nothing_is_lost(player, tmp_path, spoil):
+def spoil_kind(file):
+    return {"hello": file["match_id"]}
+
+
+def spoil_all(_):
+    return "no JSON"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (spoil_version, "version"),
+        (spoil_move, "turn 0 is an impossible move"),
+        (spoil_end, "turn 0"),
+        (spoil_kind, "no PushJEPA match"),
+        (spoil_all, "not JSON"),
+    ],
+)
+def test_a_bad_file_is_told_and_nothing_is_lost(player, tmp_path, spoil, words):
     player.start("opponent=passive&seed=5&side=p1&first=p1")
     player.play_turn()
     player.wait(phase="aim", turn="2")
@@ -85,6 +100,7 @@ def test_a_bad_file_is_told_and_nothing_is_lost(player, tmp_path, spoil):
     player.page.click("text=Matches")
     player.page.set_input_files("#upload", path)
     player.says("#matches-notice", "cannot be replayed")
+    player.says("#matches-notice", words)
     player.page.click(".nav >> text=Play")
     player.wait(match=match, turn="2", phase="aim")
 

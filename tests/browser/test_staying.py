@@ -99,26 +99,34 @@ def test_a_busy_server_is_asked_again(player):
     assert seen[0] == seen[1]
 
 
-def test_a_busy_server_is_said_to_be_busy(player):
+def test_an_opponent_that_has_to_queue_is_waited_for(player):
+    """The person's turn was played and the opponent found no room to think: the turn must not be sent again."""
+
     def forward(route):
         real = route.connect_to_server()
+        held = []
 
-        def answer(text):
+        def tell(text):
             message = json.loads(text)
-            if message["type"] == "human_turn":
-                busy = {"v": 2, "type": "error", "code": "busy", "message": "too many are thinking"}
+            if message["type"] == "thinking" and not held:
+                held.append(message)
+                busy = {"v": 2, "type": "error", "code": "busy", "message": "the server is busy: too many opponents"}
+                route.send(text)
                 route.send(json.dumps(busy))
-                return
-            real.send(text)
+            else:
+                route.send(text)
 
-        route.on_message(answer)
+        real.on_message(tell)
+        route.on_message(real.send)
 
     player.page.route_web_socket("**/ws", forward)
-    player.start("opponent=passive&seed=3&side=p1&first=p1")
+    player.start("opponent=gate&seed=3&side=p1&first=p1")
     player.click(200, 256)
     player.page.click("#go")
-    player.says("#notice", "The server is busy")
-    player.wait(turn="0", aim="1")
+    player.says("#notice", "The server is busy: too many opponents. Asking again")
+    player.wait(phase="thinking", turn="1")
+    assert player.page.locator("#notice").is_hidden()
+    assert [message["turn"] for message in player.sent("human_turn")] == [0]
 
 
 def test_a_server_of_another_version_is_told_after_one_reload(player):

@@ -151,11 +151,17 @@ export class Game extends EventTarget {
     if (code === "opponent_failed") [this.thinking, this.stuck] = [false, true];
     else if (code !== "busy" && this.#last?.type === "next") this.stuck = true; // asked again only when a person says so
     if (code === "busy" && this.#last) {
+      this.thinking = false;
       clearTimeout(this.#retry);
-      this.#retry = setTimeout(() => this.#request(this.#last), BUSY_MS);
+      this.#retry = setTimeout(() => this.#request(this.#again()), BUSY_MS);
       return this.say(`${sentence(message)} Asking again in a moment; nothing is lost.`);
     }
     return this.say(sentence(message));
+  }
+
+  /** What to ask a server that was busy. A turn may have been played all the same, so that is looked up, not sent twice. */
+  #again() {
+    return this.#last.type === "human_turn" ? { type: "resume", match_id: this.match.match_id } : this.#last;
   }
 
   /** The match of this tab is gone from the server; the page goes on without it. */
