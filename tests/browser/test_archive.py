@@ -24,7 +24,7 @@ def test_totals_and_list(server, player):
     results = [server.play(seed=seed)["result"]["winner"] for seed in (1, 2)]
     last = server.play("passive", seed=3)
     player.open(page="#/matches")
-    player.says(".total", f"{results.count('p1')}–{results.count('p2')}")
+    player.says(".total", f"{results.count('p1')}\N{EN DASH}{results.count('p2')}")
     won, drawn = last["result"]["winner"] == "p1", last["result"]["winner"] is None
     player.says(f'[data-id="{last["match_id"]}"]', "You won" if won else "You lost" if not drawn else "A draw")
 

@@ -176,7 +176,7 @@ def test_how_it_works_tells_the_model_s_own_figures(player):
     card = player.server.get("model")
     for part in card["parts"]:
         assert f"{part['parameters']:,}" in words
-    assert f"{card['frame_size']} × {card['frame_size']}" in words
+    assert f"{card['frame_size']} \N{MULTIPLICATION SIGN} {card['frame_size']}" in words
     assert f"{card['measured']['turn_block_px']:.1f} px" in words
     assert f"{card['measured']['push_ratio']:.2f}" in words
     plan = player.server.get(f"matches/{player.data('match')}/plans/1")

@@ -49,14 +49,21 @@ def test_drag_keys_and_words(player):
     player.page.mouse.up()
     assert player.page.inner_text("#where") == "T1 You · step 3 of 5"
     assert tape.get_attribute("aria-valuetext") == "T1 You · step 3 of 5"
-    for key, k in (("End", 10), ("Home", 0), ("PageUp", 5), ("ArrowRight", 6), ("PageDown", 5), ("Shift+ArrowRight", 10)):
+    for key, k in (
+        ("End", 10),
+        ("Home", 0),
+        ("PageUp", 5),
+        ("ArrowRight", 6),
+        ("PageDown", 5),
+        ("Shift+ArrowRight", 10),
+    ):
         tape.press(key)
         player.wait(k=k)
     history = player.stored()["history"]
     tape.press("ArrowLeft")
     player.wait(k="9")
     progress = player.page.locator('.score-row[data-side="p1"] .gain').inner_text()
-    assert int(progress.replace("−", "-")) == round(history[1]["standings"][3]["progress"]["p1"])
+    assert int(progress.replace("\N{MINUS SIGN}", "-")) == round(history[1]["standings"][3]["progress"]["p1"])
 
 
 def test_play_pause_and_loop(player):
@@ -105,7 +112,9 @@ def test_what_the_model_sees_is_told_for_every_turn(player):
     decoded = {}
     deadline = time.monotonic() + 20
     while len(decoded) < 3 and time.monotonic() < deadline:
-        decoded = {v["turn"]: v["error"] for v in player.server.get(f"matches/{player.data('match')}/decoded")["decoded"]}
+        decoded = {
+            v["turn"]: v["error"] for v in player.server.get(f"matches/{player.data('match')}/decoded")["decoded"]
+        }
     for turn in (0, 1, 2):
         player.page.locator("#tape").press("Home")
         for _ in range(turn):

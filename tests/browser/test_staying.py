@@ -24,7 +24,9 @@ class Process:
 
     def start(self):
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        self.running = subprocess.Popen(self.command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.running = subprocess.Popen(
+            self.command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         transport = httpx2.HTTPTransport(retries=30)
         with httpx2.Client(transport=transport, timeout=20) as client:
             assert client.get(f"http://127.0.0.1:{self.port}/healthz").status_code == 200
