@@ -70,6 +70,8 @@ export class Panels {
     showSeen(match, k, names, page.welcome?.model.state);
     this.#mind(page);
     this.#search(page);
+    // One pill at a time: a search that is shown again says more than that it is past.
+    $("place").hidden = !theatre.scrubbing || theatre.replay || page.dream !== null;
   }
 
   /** How far the search is that the board shows. */
@@ -118,8 +120,6 @@ export class Panels {
     const atEnd = page.k >= match.length && !theatre.playing;
     $("result").hidden = !(ended && atEnd && match.result);
     if (!$("result").hidden) showResult(match, names);
-    $("place").hidden = !theatre.scrubbing || theatre.replay;
-    say($("place"), "Looking back");
     const waits = thinking && !theatre.behind && !theatre.scrubbing && !theatre.replay;
     const loading = page.welcome?.model.state === "loading" ? "Loading the world model" : `${mover.name} is thinking`;
     if (page.dream === null) showThought(waits ? loading : null, match.sideOf(Math.min(match.turns - 1, Math.floor(theatre.liveAt / STEPS))));
