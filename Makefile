@@ -1,5 +1,6 @@
 # make play [PORT=8800]   serve the game and open it in the browser (base install: no torch)
 # make test               run every test (base install + extras train and dev)
+#                         (the page is tested in the system's own Chromium, and not at all where there is none)
 # make lint               formatting, rules, types, room boundaries (same install as make test)
 #
 # Each does its own set-up in .venv and repeats it only when pyproject.toml or constraints.txt changed.
@@ -25,6 +26,8 @@ play: $(BASE)
 	$(PY) -m pushjepa play --port $(PORT)
 
 test: $(FULL)
+	@[ -n "$$PUSHJEPA_CHROMIUM" ] || command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || \
+	    echo "make test: no Chromium is installed, so the tests of the page are skipped (on Debian: apt install chromium)"
 	$(PY) -m pytest -n $(JOBS)
 
 lint: $(FULL)

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from pushjepa.planning import make_policy, needs_model
-from pushjepa.server import Roster, create_app, default_roster
+from pushjepa.server import PROTOCOL_VERSION, Roster, create_app, default_roster
 
 PAGE = Path(__file__).parents[1] / "docs" / "protocol.md"
 BEGIN, END = "<!-- recorded: begin -->", "<!-- recorded: end -->"
@@ -46,42 +46,65 @@ def fenced(who: str, message: dict[str, Any]) -> str:
     return f"{who}:\n\n```json\n{json.dumps(short(message), ensure_ascii=False)}\n```\n"
 
 
+class Recorder:
+    """A client that writes down what it sends and hears.
+
+    Attributes:
+        told: what the page shows, block by block.
+        decoded: the ``decoded`` messages; they come whenever they are ready.
+    """
+
+    def __init__(self, link: ClientConnection) -> None:
+        self._link = link
+        self.told: list[str] = []
+        self.decoded: list[dict[str, Any]] = []
+
+    def send(self, show: bool, **fields: Any) -> None:
+        message = {"v": PROTOCOL_VERSION, **fields}
+        self._link.send(json.dumps(message))
+        if show:
+            self.told.append(fenced("client", message))
+
+    def receive(self, show: bool) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(self._link.recv(timeout=120))
+        if message["type"] == "decoded":
+            self.decoded.append(message)
+            return self.receive(show)
+        if show:
+            self.told.append(fenced("server", message))
+        return message
+
+    def play_turn(self, show: bool, state: list[float], turn: int, phase: str) -> dict[str, Any]:
+        """Play or await one turn."""
+        if phase == "human":
+            x, y = round(state[4]), round(state[5])
+            self.send(show, type="human_turn", turn=turn, waypoints=[[max(16, x - 90), y], [x, y]])
+        while (message := self.receive(show))["type"] != "turn_result":
+            if message["type"] == "error":
+                raise SystemExit(message["message"])
+        return message
+
+
 def play(port: int, opponent: str) -> list[str]:
     """Play and tell: what the page shows, block by block."""
-    told: list[str] = []
     with connect(f"ws://127.0.0.1:{port}/ws", max_size=None) as link:
-
-        def send(show: bool, **fields: Any) -> None:
-            link.send(json.dumps({"v": 1, **fields}))
-            if show:
-                told.append(fenced("client", {"v": 1, **fields}))
-
-        def receive(show: bool) -> dict[str, Any]:
-            message: dict[str, Any] = json.loads(link.recv(timeout=120))
-            if show:
-                told.append(fenced("server", message))
-            return message
-
-        send(True, type="hello")
-        receive(True)
-        send(True, type="new_match", stage="gate", seed=7, side="p1", first="p1", opponent=opponent)
-        state = receive(True)
-        send(True, type="human_turn", turn=1, waypoints=[[150, 256]])
-        receive(True)  # refused: it is turn 0
+        recorder = Recorder(link)
+        recorder.send(True, type="hello")
+        recorder.receive(True)
+        recorder.send(True, type="new_match", stage="gate", seed=7, side="p1", first="p1", opponent=opponent)
+        state = recorder.receive(True)
+        recorder.send(True, type="human_turn", turn=1, waypoints=[[150, 256]])
+        recorder.receive(True)  # refused: it is turn 0
         board, turn, phase = state["state"], 0, "human"
         while phase != "over":
-            show = turn < SHOWN_TURNS
-            if phase == "human":
-                waypoints = [[max(16, round(board[4]) - 90), round(board[5])], [round(board[4]), round(board[5])]]
-                send(show, type="human_turn", turn=turn, waypoints=waypoints)
-            while (message := receive(show))["type"] != "turn_result":
-                if message["type"] == "error":
-                    raise SystemExit(message["message"])
+            message = recorder.play_turn(turn < SHOWN_TURNS, board, turn, phase)
             board, phase, turn = message["states"][-1], message["phase"], turn + 1
-            if turn == SHOWN_TURNS:
-                told.append("The other eight turns go the same way. After the last one:\n")
-        receive(True)
-    return told
+        recorder.told.append("The other eight turns go the same way. After the last one:\n")
+        recorder.receive(True)
+    if recorder.decoded:
+        recorder.told.append("In between, each time the world model has read the newest frame:\n")
+        recorder.told.append(fenced("server", recorder.decoded[0]))
+    return recorder.told
 
 
 def roster(opponent: str) -> Roster:

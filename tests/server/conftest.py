@@ -16,11 +16,29 @@ import pytest
 import uvicorn
 from websockets.sync.client import connect
 
+from pushjepa.physics import STATE_FIELDS
 from pushjepa.planning import Budget, make_policy
 from pushjepa.relay import Policy, Side, Stage
-from pushjepa.server import Engine, Offer, Roster, create_app
+from pushjepa.runtime.contract import ModelSpec
+from pushjepa.server import PROTOCOL_VERSION, Engine, Limits, Offer, Roster, create_app
 
 PATIENCE = 20.0  # seconds that a test waits for a message, on a busy machine
+
+
+class Dot:
+    """A world model that reads the same state off every frame, and remembers the frames that it was last given."""
+
+    spec = ModelSpec(tokens=1, width=1, agents=2, frameskip=5, history=3, frame_size=32, state_fields=STATE_FIELDS)
+    SEEN = (100.0, 200.0, 300.0, 200.0, 256.0, 250.0, 0.5)
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        assert frames.shape[1:] == (32, 32, 3)
+        assert frames.dtype == np.uint8
+        self.frames = frames
+        return frames.mean(axis=(1, 2, 3), dtype=np.float32)[:, None, None]
+
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(np.array(self.SEEN), (*latents.shape[:-2], 7)).copy()
 
 
 class Gate:
@@ -62,13 +80,20 @@ class Client:
             connect(f"ws://127.0.0.1:{port}/ws", max_size=None, open_timeout=PATIENCE)
         )
         self.seen: list[dict[str, Any]] = []
+        self.decoded: list[dict[str, Any]] = []  # these come whenever they are ready, so they are kept apart
 
     def send(self, type_: str, **fields: Any) -> None:
-        self.socket.send(json.dumps({"v": 1, "type": type_, **fields}))
+        self.socket.send(json.dumps({"v": PROTOCOL_VERSION, "type": type_, **fields}))
 
     def receive(self) -> dict[str, Any]:
+        """The next message that is no ``decoded``."""
+        while (message := self.receive_any())["type"] == "decoded":
+            pass
+        return message
+
+    def receive_any(self) -> dict[str, Any]:
         message = json.loads(self.socket.recv(timeout=PATIENCE))
-        self.seen.append(message)
+        (self.decoded if message["type"] == "decoded" else self.seen).append(message)
         return message
 
     def expect(self, type_: str) -> dict[str, Any]:
@@ -107,6 +132,7 @@ class Server:
 
     def __init__(self, store: Path, make_roster: Callable[[], Roster]) -> None:
         self.store = store
+        self.limits = Limits(planners=2)
         self.make_roster = make_roster
         self.port = 0
         self.clients: list[Client] = []
@@ -118,7 +144,7 @@ class Server:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
         self.port = listener.getsockname()[1]
-        app = create_app(self.make_roster(), self.store, planners=2)
+        app = create_app(self.make_roster(), self.store, limits=self.limits)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
         self._uvicorn = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._uvicorn.run, kwargs={"sockets": [listener]})
@@ -149,7 +175,7 @@ class Cast:
     def __init__(self) -> None:
         self.gate = Gate()
         self.stumbler = Stumbler()
-        self.load: Callable[[], Engine] = lambda: Engine(model=None, name="toy", parameters=7)  # type: ignore[arg-type]
+        self.load: Callable[[], Engine] = lambda: Engine(model=Dot(), name="toy", parameters=7)  # type: ignore[arg-type]
 
     def make(self, name: str, side: Side, stage: Stage, model: Any) -> Policy:
         if name == "gate":
@@ -164,6 +190,11 @@ class Cast:
         offers = [Offer("jepa", "JEPA", "plans", needs_model=True)]
         offers += [Offer(name, name, "") for name in ("chase_t", "passive", "random", "gate", "stumbler")]
         return Roster(self.make, offers, load=lambda: self.load())
+
+
+@pytest.fixture
+def dot() -> Dot:
+    return Dot()
 
 
 @pytest.fixture

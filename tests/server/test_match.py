@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import urllib.request
 from contextlib import closing
+from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ from pushjepa.server.messages import SERVER_MESSAGES
 from pushjepa.server.store import MatchStore
 
 STILL = [[0.0, 0.0]] * 5
+STATIC = Path(str(resources.files("pushjepa.server") / "static"))
 
 
 @pytest.mark.parametrize(("side", "first"), [("p1", "p1"), ("p1", "p2"), ("p2", "p1"), ("p2", "p2")])
@@ -42,8 +46,11 @@ def test_a_planner_tells_its_plan_and_plays_it(client):
     assert (plan["turn"], plan["side"]) == (turn["turn"], turn["side"]) == (0, "p1")
     # It plans on the true simulator here, so what it expects is what happens, but for its repair of overlaps.
     assert plan["plan"]["predicted"][4:6] == pytest.approx(turn["states"][-1][4:6], abs=1.0)
-    trace = plan["plan"]["trace"]
+    trace = plan["trace"]
     assert [len(t["costs"]) for t in trace] == [8, 8]
+    for part in trace:
+        assert part["elites"] == sorted(range(8), key=lambda i: part["costs"][i])[:2]  # 15% of 8, rounded up
+        assert [len(part[name]) for name in ("agents", "paths", "blocks")] == [8, 8, 8]
     assert min(c for t in trace for c in t["costs"]) == pytest.approx(plan["plan"]["cost"], abs=0.01)
     assert state["history"] == []
 
@@ -150,18 +157,18 @@ def test_two_tabs_see_the_same_match(server):
     ("raw", "code"),
     [
         ("gibberish", "malformed"),
-        ('{"v": 1, "type": "cheat"}', "malformed"),
-        ('{"v": 2, "type": "hello"}', "wrong_version"),
-        ('{"v": 1, "type": "hello", "x": "' + "y" * 20_000 + '"}', "too_large"),
+        ('{"v": 2, "type": "cheat"}', "malformed"),
+        ('{"v": 9, "type": "hello"}', "wrong_version"),
+        ('{"v": 2, "type": "hello", "x": "' + "y" * 20_000 + '"}', "too_large"),
         (b"\x00\x01", "malformed"),
-        (json.dumps({"v": 1, "type": "human_turn", "block": [[9.0, 0.0]] * 5}), "invalid"),
-        (json.dumps({"v": 1, "type": "human_turn", "waypoints": [[9999, 0]]}), "invalid"),
-        (json.dumps({"v": 1, "type": "human_turn", "turn": 4, "block": STILL}), "out_of_turn"),
-        (json.dumps({"v": 1, "type": "resume", "match_id": "nothing"}), "unknown_match"),
-        (json.dumps({"v": 1, "type": "new_match", "stage": "moon"}), "invalid"),
-        (json.dumps({"v": 1, "type": "new_match", "opponent": "god"}), "invalid"),
-        (json.dumps({"v": 1, "type": "new_match", "physics": {"gravity": 1.0}}), "invalid"),
-        (json.dumps({"v": 1, "type": "new_match", "physics": {"block_mass": "heavy"}}), "invalid"),
+        (json.dumps({"v": 2, "type": "human_turn", "block": [[9.0, 0.0]] * 5}), "invalid"),
+        (json.dumps({"v": 2, "type": "human_turn", "waypoints": [[9999, 0]]}), "invalid"),
+        (json.dumps({"v": 2, "type": "human_turn", "turn": 4, "block": STILL}), "out_of_turn"),
+        (json.dumps({"v": 2, "type": "resume", "match_id": "nothing"}), "unknown_match"),
+        (json.dumps({"v": 2, "type": "new_match", "stage": "moon"}), "invalid"),
+        (json.dumps({"v": 2, "type": "new_match", "opponent": "god"}), "invalid"),
+        (json.dumps({"v": 2, "type": "new_match", "physics": {"gravity": 1.0}}), "invalid"),
+        (json.dumps({"v": 2, "type": "new_match", "physics": {"block_mass": "heavy"}}), "invalid"),
     ],
 )
 def test_a_bad_message_is_answered_and_the_match_goes_on(client, raw, code):
@@ -212,7 +219,7 @@ def get(server, path):
 
 def test_health_and_welcome_tell_who_is_there(server, client):
     health = json.loads(get(server, "/healthz")[0])
-    assert (health["status"], health["model"], health["parameters"], health["protocol"]) == ("ok", "toy", 7, 1)
+    assert (health["status"], health["model"], health["parameters"], health["protocol"]) == ("ok", "toy", 7, 2)
     welcome = client.ask("hello")
     assert welcome["type"] == "welcome"
     assert [s["name"] for s in welcome["stages"]] == ["open", "pillars", "gate"]
@@ -223,13 +230,16 @@ def test_the_page_is_served_and_loads_nothing_from_elsewhere(server):
     page, headers = get(server, "/")
     assert "<canvas" in page
     assert "default-src 'self'" in headers["Content-Security-Policy"]
-    for name in ("app", "aim", "aiming", "board", "connection", "panel", "playback", "setup"):
-        script, headers = get(server, f"/{name}.js")
+    assert "http" not in page.replace("http-equiv", "")
+    scripts, styles = (list(STATIC.rglob(f"*.{kind}")) for kind in ("js", "css"))
+    assert scripts
+    assert styles
+    for path in scripts:
+        script, headers = get(server, f"/{path.relative_to(STATIC)}")
         assert "javascript" in headers["Content-Type"]
-        assert "https://" not in script.replace('"https:"', "")
-    style, _ = get(server, "/style.css")
-    assert "http" not in style
-    assert "http" not in page.replace("https://", "", 0)
+        assert not re.search(r"https?://", script.replace("http://www.w3.org/2000/svg", "")), path
+    for path in styles:
+        assert "http" not in get(server, f"/{path.relative_to(STATIC)}")[0], path
 
 
 def test_a_page_of_another_site_is_turned_away(server):

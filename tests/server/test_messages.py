@@ -18,7 +18,7 @@ from pushjepa.server.messages import (
 
 
 def text(**fields):
-    return json.dumps({"v": 1, **fields})
+    return json.dumps({"v": 2, **fields})
 
 
 def test_a_message_is_read_back():
@@ -33,10 +33,10 @@ def test_a_message_is_read_back():
         ("", "malformed", "not JSON"),
         ("{", "malformed", "not JSON"),
         ("[" * 9_000, "malformed", "not JSON"),
-        ('{"v": 1, "type": "human_turn", "waypoints": [[NaN, 1]]}', "malformed", "not JSON"),
+        ('{"v": 2, "type": "human_turn", "waypoints": [[NaN, 1]]}', "malformed", "not JSON"),
         ("3", "malformed", "JSON object"),
-        ('{"type": "hello"}', "malformed", '"v": 1'),
-        ('{"v": 2, "type": "hello"}', "wrong_version", "version 1, got 2"),
+        ('{"type": "hello"}', "malformed", '"v": 2'),
+        ('{"v": 3, "type": "hello"}', "wrong_version", "version 2, got 3"),
         ('{"v": true, "type": "hello"}', "wrong_version", "got True"),
         ('{"v": "1", "type": "hello"}', "wrong_version", "got 1"),
         (text(), "malformed", "type"),

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from pushjepa.relay import get_stage
-from pushjepa.server import OFFERS, Engine, Roster, create_app, health, serve
+from pushjepa.server import OFFERS, Engine, Limits, Roster, health, serve
 from pushjepa.server.messages import ProtocolError
 
 
@@ -41,7 +41,7 @@ def test_the_model_loads_in_the_background_and_a_policy_waits_for_it():
         "status": "ok",
         "ready": True,
         "version": health(roster)["version"],
-        "protocol": 1,
+        "protocol": 2,
         "model": "toy",
         "parameters": 7,
         "detail": None,
@@ -84,4 +84,4 @@ def test_a_port_that_is_taken_or_impossible_is_said_in_one_line(tmp_path):
     with pytest.raises(ValueError, match="port must lie in"):
         serve(Roster(make), tmp_path / "m.sqlite3", port=99_999)
     with pytest.raises(ValueError, match="planners must be at least 1"):
-        create_app(Roster(make), tmp_path / "m.sqlite3", planners=0)
+        Limits(planners=0)

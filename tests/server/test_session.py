@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from pushjepa.relay import MATCH_TURNS, MatchSetup
 from pushjepa.server.messages import ProtocolError
-from pushjepa.server.session import Session
+from pushjepa.server.session import HUMAN, Seats, Session
 
 STILL = [[0.0, 0.0]] * 5
 
 
 def session(first="p1", human="p1", seed=3):
-    return Session("m", MatchSetup("open", seed, first), human, "passive")
+    return Session("m", MatchSetup("open", seed, first), Seats.of_person(human, "passive"))
 
 
 def play(game):
@@ -29,7 +29,7 @@ def test_the_sides_alternate_until_the_match_is_over(human, first):
     phases = []
     while game.phase != "over":
         phases.append(game.phase)
-        assert play(game).side == (game.human if phases[-1] == "human" else game.opponent_side)
+        assert (game.seats.at(play(game).side) == HUMAN) == (phases[-1] == "human")
     start = ["human", "opponent"] if human == first else ["opponent", "human"]
     assert phases == start * 5
     assert len(game.turns) == MATCH_TURNS
@@ -97,7 +97,7 @@ def test_a_restored_session_is_the_same_bit_for_bit(seed, first, turns, random):
         block = [[random.uniform(-1, 1), random.uniform(-1, 1)] for _ in range(5)]
         game.human_turn(block=block) if game.phase == "human" else game.opponent_turn(np.array(block))
     past = [(turn.block, turn.plan) for turn in game.turns]
-    again = Session.restore("m", game.setup, game.human, game.opponent, past)
+    again = Session.restore("m", game.setup, game.seats, past)
     assert again.phase == game.phase
     assert [t.states.tobytes() for t in again.turns] == [t.states.tobytes() for t in game.turns]
     assert again.match.result() == game.match.result()

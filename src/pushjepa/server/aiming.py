@@ -2,7 +2,7 @@
 
 A person says where to go; the game is played in velocities. The conversion simulates the agent moving freely (the
 same force limit and damping as on the board, no contacts) and steers so that the agent comes to rest at each
-way-point if there is time for that. ``static/aiming.js`` mirrors this file to draw the reachable part of a path.
+way-point if there is time for that. ``static/js/aiming.js`` mirrors this file to draw the reachable part of a path.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ LEG_STEPS = {1: (5,), 2: (3, 2), 3: (2, 2, 1)}  #: env steps spent on each leg, 
 
 @dataclass
 class FreeAgent:
-    """An agent that touches nothing: where it is (2,) px and how fast it moves (2,) px/s."""
+    """An agent that touches nothing: where it is (..., 2) px and how fast it moves (..., 2) px/s; or many at once."""
 
     physics: Physics
     position: Array
     velocity: Array
 
     def substep(self, target: Array) -> None:
-        """One physics substep towards the velocity ``target`` (2,) px/s: the engine moves first, then accelerates."""
+        """One physics substep towards the velocity ``target`` (..., 2) px/s: the engine moves, then accelerates."""
         self.position = self.position + self.velocity * c.SUBSTEP_SECONDS
         carried = self.velocity * self.physics.damping**c.SUBSTEP_SECONDS
         change = target - carried
         limit = self.physics.agent_force / c.AGENT_MASS * c.SUBSTEP_SECONDS
-        norm = float(np.hypot(*change))
-        self.velocity = carried + change * (1.0 if norm <= limit else limit / norm)
+        norm = np.hypot(change[..., :1], change[..., 1:])
+        self.velocity = carried + change * (limit / np.maximum(norm, limit))
 
     def step(self, action: Array) -> None:
-        """One env step of commanding ``action`` (2,) in [-1, 1]."""
+        """One env step of commanding ``action`` (..., 2) in [-1, 1]."""
         for _ in range(c.SUBSTEPS):
             self.substep(action * self.physics.agent_speed)
 

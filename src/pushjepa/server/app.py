@@ -1,24 +1,24 @@
-"""The FastAPI application: a health check, the page, and one WebSocket endpoint."""
+"""The FastAPI application: a health check, the page, the matches over HTTP, and one WebSocket endpoint."""
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import FastAPI, Request, Response, WebSocket, status
 from fastapi.staticfiles import StaticFiles
 
 import pushjepa
+from pushjepa.server.api import Archive, add_failures, api_router, same_origin
 from pushjepa.server.connection import Connection
 from pushjepa.server.messages import PROTOCOL_VERSION
-from pushjepa.server.rooms import Rooms
+from pushjepa.server.odds import load_odds
+from pushjepa.server.rooms import Limits, Rooms
 from pushjepa.server.roster import Roster
 from pushjepa.server.store import MatchStore
 
@@ -33,26 +33,25 @@ _HEADERS = {
 _SOCKET_LIMIT = 1 << 20  # bytes of one frame, above which uvicorn itself hangs up; the protocol's own limit is lower
 
 
-def create_app(roster: Roster, store_path: Path, *, planners: int | None = None) -> FastAPI:
+def create_app(roster: Roster, store_path: Path, *, limits: Limits | None = None) -> FastAPI:
     """The server as an ASGI application.
 
     Args:
         roster: who can be played against; its world model starts loading with the application.
         store_path: the SQLite file of matches.
-        planners: how many opponents may think at the same time; half the cores if None.
+        limits: how much it takes on at the same time.
 
     Raises:
-        ValueError: the store cannot be used, or planners is under 1.
+        ValueError: the store or the table of odds cannot be used.
     """
-    if planners is not None and planners < 1:
-        raise ValueError(f"planners must be at least 1, got {planners}")
+    odds = load_odds()
     store = MatchStore(store_path)
     rooms: list[Rooms] = []
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         roster.start_loading()
-        rooms.append(Rooms(roster, store, planners or max(1, (os.cpu_count() or 2) // 2)))
+        rooms.append(Rooms(roster, store, limits, odds))
         try:
             yield
             await rooms.pop().close()
@@ -72,10 +71,12 @@ def create_app(roster: Roster, store_path: Path, *, planners: int | None = None)
         """Alive as soon as it answers; ``ready`` once the world model is loaded."""
         return health(roster)
 
+    app.include_router(api_router(Archive(store, roster, odds)))
+    add_failures(app)
+
     @app.websocket("/ws")
     async def ws(websocket: WebSocket) -> None:
-        origin = websocket.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != websocket.headers.get("host"):
+        if not same_origin(websocket.headers):
             # A page of another site may reach this port from the player's browser; it has no business here.
             await websocket.close(code=status.WS_1008_POLICY_VIOLATION)
             return

@@ -12,11 +12,13 @@ import pushjepa
 from pushjepa.relay import MATCH_TURNS, STAGES
 from pushjepa.server.aiming import MAX_WAYPOINTS
 from pushjepa.server.messages import (
+    MAX_UPLOAD_BYTES,
     ClientMessage,
     Error,
     Hello,
     HumanTurn,
     NewMatch,
+    Next,
     ProtocolError,
     Resume,
     ServerMessage,
@@ -104,10 +106,13 @@ class Connection:
         self._move_to(room)
         await room.join(self)
 
-    async def _play(self, message: HumanTurn) -> None:
+    async def _play(self, message: HumanTurn | Next) -> None:
         if self._room is None:
             raise ProtocolError("out_of_turn", "there is no match yet; send new_match or resume first")
-        await self._room.human_turn(message)
+        if isinstance(message, Next):
+            await self._room.next_turn(message.turn)
+        else:
+            await self._room.human_turn(message)
 
     def _move_to(self, room: Room | None) -> None:
         if self._room is not None and self._room is not room:
@@ -124,4 +129,5 @@ def welcome(roster: Roster) -> Welcome:
         opponents=roster.views(),
         turns=MATCH_TURNS,
         max_waypoints=MAX_WAYPOINTS,
+        upload_bytes=MAX_UPLOAD_BYTES,
     )

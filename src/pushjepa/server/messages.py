@@ -12,8 +12,9 @@ from pydantic_core import from_json
 
 from pushjepa.relay import Side
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_MESSAGE_BYTES = 16_384  #: a longer message from a client is refused
+MAX_UPLOAD_BYTES = 4 << 20  #: a longer replay file is refused
 MAX_SEED = 2**53 - 1  #: seeds stay whole numbers in JavaScript
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -22,7 +23,7 @@ State = Annotated[list[float], Field(min_length=7, max_length=7)]
 Phase = Literal["human", "opponent", "over"]
 ErrorCode = Literal[
     "malformed", "wrong_version", "too_large", "invalid", "out_of_turn", "unknown_match", "unavailable",
-    "opponent_failed", "internal",
+    "opponent_failed", "busy", "internal",
 ]  # fmt: skip
 
 
@@ -35,7 +36,7 @@ class Part(BaseModel):
 class Message(Part):
     """A whole message; each has its ``type`` beside the version."""
 
-    v: Literal[1] = 1
+    v: Literal[2] = 2
 
 
 # From the client ------------------------------------------------------------------------------------------------------
@@ -47,16 +48,33 @@ class Hello(Message):
     type: Literal["hello"] = "hello"
 
 
+class Players(Part):
+    """Who sits where: a policy's name in each seat."""
+
+    p1: Name
+    p2: Name
+
+
 class NewMatch(Message):
-    """Start a match; answered with ``match_state``. What is left out is chosen by the server."""
+    """Start a match; answered with ``match_state``. What is left out is chosen by the server.
+
+    With ``players`` two policies play each other, and ``next`` sets the pace; else a person sits at ``side``.
+    """
 
     type: Literal["new_match"] = "new_match"
     stage: Name = "open"
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
-    side: Side = "p1"
+    side: Side | None = None
     first: Side | None = None
     opponent: Name | None = None
+    players: Players | None = None
     physics: dict[Name, float | str] = Field(default_factory=dict, max_length=16)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> NewMatch:
+        if self.players is not None and (self.side is not None or self.opponent is not None):
+            raise ValueError("give either players, or side and opponent")
+        return self
 
 
 class Resume(Message):
@@ -81,7 +99,14 @@ class HumanTurn(Message):
         return self
 
 
-ClientMessage = Hello | NewMatch | Resume | HumanTurn
+class Next(Message):
+    """Let the policy whose move it is play ``turn`` of a match without a person."""
+
+    type: Literal["next"] = "next"
+    turn: int
+
+
+ClientMessage = Hello | NewMatch | Resume | HumanTurn | Next
 _CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
 
 
@@ -123,6 +148,7 @@ class Welcome(Message):
     opponents: list[OpponentView]
     turns: int
     max_waypoints: int
+    upload_bytes: int
 
 
 class PillarView(Part):
@@ -157,21 +183,31 @@ class SceneView(Part):
 
 
 class TraceView(Part):
-    """One iteration of a search: for each candidate its cost, where the agent ends, and the block after each turn."""
+    """One iteration of a search, candidate by candidate, S of them.
+
+    ``costs`` (S,); ``elites`` are the candidates that the next iteration is fitted to, cheapest first; ``agents``
+    (S, 2) is where the model thinks the agent ends, ``paths`` (S, 5, 2) where the commanded velocities alone would
+    lead it after each step, ``blocks`` (S, H, 2) where the model thinks the block is after each imagined turn.
+    """
 
     costs: list[float]
+    elites: list[int]
     agents: list[Pair]
+    paths: list[list[Pair]]
     blocks: list[list[Pair]]
 
 
 class PlanView(Part):
-    """What the opponent had in mind: cost by iteration, the state it expects, its candidates, time in milliseconds."""
+    """What a policy had in mind: cost by iteration, the state it expects, the time it took in milliseconds.
+
+    ``context`` counts the frames that its model was given; null for one that sees the state.
+    """
 
     cost: float
     cost_by_iteration: list[float]
     predicted: State
-    trace: list[TraceView]
     ms: float
+    context: int | None = None
 
 
 class Standing(Part):
@@ -181,14 +217,61 @@ class Standing(Part):
     progress: dict[Side, float]
 
 
-class TurnView(Part):
-    """One turn that was played: its action block, the states after each of its five steps, how it left the board."""
+class Odds(Part):
+    """How likely each side is to win; a draw counts as half a win for each, so the two sum to 1."""
+
+    p1: float
+    p2: float
+
+
+class Telemetry(Part):
+    """What a turn cost and how well its plan foresaw it; null where there was no plan.
+
+    ``context`` counts the frames that the model was given, ``ms`` is the planning time. Errors compare the plan's
+    predicted end with the true one: the block, the acting and the waiting agent in px, the angle in degrees.
+    ``block_moved`` is how far the block really went, px; ``push_ratio`` how much of that was foreseen (1 is right,
+    null if it was 10 px or less).
+    """
+
+    context: int | None
+    ms: float | None
+    block_moved: float
+    block_error: float | None
+    agent_error: float | None
+    waiter_error: float | None
+    angle_error: float | None
+    push_ratio: float | None
+
+
+class DecodeError(Part):
+    """How far a decoded state is from the true one: both agents and the block in px, the angle in degrees."""
+
+    p1: float
+    p2: float
+    block: float
+    angle: float
+
+
+class Played(Part):
+    """One turn that was played: its action block, the states and standings after each of its five steps.
+
+    ``player`` is who acted: a policy's name, or ``human``.
+    """
 
     turn: int
     side: Side
+    player: str
     block: list[Pair]
     states: list[State]
+    standings: list[Standing]
     standing: Standing
+    telemetry: Telemetry
+    odds: Odds | None
+
+
+class TurnView(Played):
+    """A turn of a match's history, with the plan behind it if there was one."""
+
     plan: PlanView | None = None
 
 
@@ -207,8 +290,10 @@ class MatchState(Message):
     stage: str
     seed: int
     first: Side
-    human: Side
-    opponent: str
+    players: dict[Side, str]
+    human: Side | None
+    opponent: str | None
+    imported: bool
     physics: dict[str, float | str]
     scene: SceneView
     turns: int
@@ -217,41 +302,54 @@ class MatchState(Message):
     start: State
     state: State
     standing: Standing
+    odds: Odds | None
     history: list[TurnView]
     result: ResultView | None
 
 
 class Thinking(Message):
-    """The opponent has begun to think."""
+    """A policy has begun to think."""
 
     type: Literal["thinking"] = "thinking"
     match_id: str
     turn: int
     side: Side
+    player: str
 
 
 class PlanMade(Message):
-    """What the opponent is about to do and why; comes just before its ``turn_result``, if it plans at all."""
+    """What a policy is about to do and why; comes just before its ``turn_result``, if it plans at all."""
 
     type: Literal["plan"] = "plan"
     match_id: str
     turn: int
     side: Side
     plan: PlanView
+    trace: list[TraceView]
 
 
-class TurnResult(Message):
+class TurnResult(Played, Message):
     """A turn was played and is stored."""
 
     type: Literal["turn_result"] = "turn_result"
     match_id: str
-    turn: int
-    side: Side
-    block: list[Pair]
-    states: list[State]
-    standing: Standing
     phase: Phase
     next: Side | None
+
+
+class DecodedState(Part):
+    """What the world model reads off the frame after ``turn`` turns, and how far from the truth that is."""
+
+    turn: int
+    state: State
+    error: DecodeError
+
+
+class Decoded(DecodedState, Message):
+    """The newest frame as the world model sees it; comes some time after the turn that led to it."""
+
+    type: Literal["decoded"] = "decoded"
+    match_id: str
 
 
 class MatchOver(Message):
@@ -271,8 +369,80 @@ class Error(Message):
     message: str
 
 
-ServerMessage = Welcome | MatchState | Thinking | PlanMade | TurnResult | MatchOver | Error
+ServerMessage = Welcome | MatchState | Thinking | PlanMade | TurnResult | Decoded | MatchOver | Error
 SERVER_MESSAGES: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
+
+
+# Over HTTP ------------------------------------------------------------------------------------------------------------
+
+
+class MatchSummary(Part):
+    """One line of the list of matches; ``turns`` counts those that were played."""
+
+    match_id: str
+    created: str
+    stage: str
+    seed: int
+    first: Side
+    players: dict[Side, str]
+    human: Side | None
+    opponent: str | None
+    turns: int
+    result: ResultView | None
+    imported: bool
+
+
+class MatchList(Part):
+    """A page of past matches, newest first; ``next`` is the ``before`` of the following page, null at the end."""
+
+    matches: list[MatchSummary]
+    next: int | None
+
+
+class Total(Part):
+    """How people did against one opponent in finished matches; ``net_progress`` is their mean in px."""
+
+    opponent: str
+    played: int
+    won: int
+    lost: int
+    drawn: int
+    net_progress: float
+
+
+class Totals(Part):
+    """How people did against each opponent, the most played first."""
+
+    totals: list[Total]
+
+
+class StoredPlan(Part):
+    """The plan behind a stored turn, with everything its search looked at."""
+
+    turn: int
+    side: Side
+    plan: PlanView
+    trace: list[TraceView]
+
+
+class DecodedList(Part):
+    """What the world model reads off every frame of a match; none until it is ``ready``."""
+
+    state: Literal["none", "loading", "ready", "failed"]
+    decoded: list[DecodedState]
+
+
+class Uploaded(Part):
+    """Where an uploaded match is now."""
+
+    match_id: str
+
+
+class Failure(Part):
+    """Why a request did not work: one line for people, a code for programs."""
+
+    code: ErrorCode
+    message: str
 
 
 class ProtocolError(ValueError):
@@ -307,10 +477,10 @@ def parse_client_message(text: str) -> ClientMessage:
     try:
         return _CLIENT.validate_json(text)
     except ValidationError as error:
-        raise ProtocolError("malformed", _first_line(error)) from None
+        raise ProtocolError("malformed", first_line(error)) from None
 
 
-def _first_line(error: ValidationError) -> str:
+def first_line(error: ValidationError) -> str:
     """The first thing that is wrong with a message, on one line."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])

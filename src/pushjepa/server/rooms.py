@@ -1,4 +1,4 @@
-"""The matches that are being played right now: who watches each, whose turn it is, and the opponent's thinking.
+"""The matches that are being played right now: who watches each, whose turn it is, and the policies' thinking.
 
 All that takes time (physics, planning, writing to disk) runs on worker threads; the event loop only passes messages.
 """
@@ -7,26 +7,94 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from pushjepa.physics.geometry import Array
-from pushjepa.relay import MatchSetup, Policy
+from pushjepa.relay import MatchSetup, Policy, Side
 from pushjepa.relay.match import physics_from
-from pushjepa.server.messages import Error, HumanTurn, NewMatch, PlanView, ProtocolError, ServerMessage, Thinking
-from pushjepa.server.roster import Roster
-from pushjepa.server.session import Session, Turn
+from pushjepa.server.decoding import decode_match
+from pushjepa.server.messages import (
+    Decoded,
+    DecodedState,
+    Error,
+    HumanTurn,
+    NewMatch,
+    ProtocolError,
+    ServerMessage,
+    Thinking,
+    TraceView,
+)
+from pushjepa.server.odds import OddsModel
+from pushjepa.server.roster import Offer, Roster
+from pushjepa.server.session import Seats, Session, Turn
 from pushjepa.server.store import MatchStore
-from pushjepa.server.thinking import decide
+from pushjepa.server.thinking import Move, decide
 from pushjepa.server.views import match_state, turn_messages
 
 log = logging.getLogger("pushjepa.server")
-Offload = Callable[[Callable[[], tuple[Array, PlanView | None]]], Awaitable[tuple[Array, PlanView | None]]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much the server takes on before it says that it is busy.
+
+    Attributes:
+        planners: policies that may think at the same time; half the cores if None.
+        waiting: policies that may wait for their turn to think.
+        rooms: matches that may be open at the same time.
+
+    Raises:
+        ValueError: planners or rooms under 1, or waiting under 0.
+    """
+
+    planners: int | None = None
+    waiting: int = 32
+    rooms: int = 64
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("planners", self.planners, 1),
+            ("waiting", self.waiting, 0),
+            ("rooms", self.rooms, 1),
+        ):
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+class Workers:
+    """Threads for what takes time, so that the event loop only passes messages.
+
+    Args:
+        planners: policies that may think at the same time.
+        waiting: policies that may wait for their turn to think.
+    """
+
+    def __init__(self, planners: int, waiting: int) -> None:
+        self._thinkers = anyio.CapacityLimiter(planners)
+        self._readers = anyio.CapacityLimiter(1)
+        self._waiting = waiting
+
+    async def think(self, choose: Callable[[], Move]) -> Move:
+        """Run ``choose`` when a planner is free; what was begun is abandoned if nobody wants it any more.
+
+        Raises:
+            ProtocolError: too many wait already.
+        """
+        if self._thinkers.statistics().tasks_waiting >= self._waiting and self._thinkers.available_tokens < 1:
+            raise ProtocolError("busy", "the server is busy: too many opponents are thinking; try again in a moment")
+        return await anyio.to_thread.run_sync(choose, limiter=self._thinkers, abandon_on_cancel=True)
+
+    async def read(self, decode: Callable[[], T]) -> T:
+        """Run ``decode``, one after the other, beside the planners."""
+        return await anyio.to_thread.run_sync(decode, limiter=self._readers, abandon_on_cancel=True)
 
 
 class Listener(Protocol):
@@ -38,7 +106,9 @@ class Listener(Protocol):
 class Room:
     """One live match. Every change happens under its lock and is on disk before anyone hears of it."""
 
-    def __init__(self, session: Session, roster: Roster, store: MatchStore, think: Offload) -> None:
+    def __init__(
+        self, session: Session, roster: Roster, store: MatchStore, workers: Workers, odds: OddsModel | None
+    ) -> None:
         self.session = session
         self.members: set[Listener] = set()  # who holds the room; those that it was shown to also listen
         self.broken = False
@@ -46,10 +116,11 @@ class Room:
         self._jobs: set[asyncio.Task[None]] = set()
         self._roster = roster
         self._store = store
-        self._think = think
+        self._workers = workers
+        self._odds = odds
         self._lock = asyncio.Lock()
         self._thinking: asyncio.Task[None] | None = None
-        self._policy: Policy | None = None
+        self._policies: dict[Side, Policy] = {}
 
     @property
     def idle(self) -> bool:
@@ -60,10 +131,12 @@ class Room:
         """Show ``listener`` the match and keep it up to date; an opponent that had stopped goes on."""
         async with self._lock:
             self._listeners.add(listener)
-            listener.tell(match_state(self.session))
+            listener.tell(match_state(self.session, self._odds))
             if self._thinking is not None:
                 listener.tell(self._thinking_message())
-            self._wake_opponent()
+            elif self.session.seats.human is not None:
+                self._wake_policy()
+            self._read_board(listener.tell)
 
     async def human_turn(self, message: HumanTurn) -> None:
         """Play the person's turn and set the opponent thinking.
@@ -73,6 +146,21 @@ class Room:
         """
         # In a task of its own, because a client that hangs up must not stop a turn half-way to the disk.
         await asyncio.shield(self._start(self._human_turn(message)))
+
+    async def next_turn(self, turn: int) -> None:
+        """Let the policy to move play ``turn``, in a match without a person. Asking twice is asking once.
+
+        Raises:
+            ProtocolError: a person plays in this match, or ``turn`` is still to come.
+        """
+        async with self._lock:
+            now = self.session.match.turn
+            if self.session.seats.human is not None:
+                raise ProtocolError("invalid", "a person plays in this match; its policy moves without being asked")
+            if turn > now or (turn == now and self.session.phase == "over"):
+                raise ProtocolError("out_of_turn", f"turn {turn} is not to be played; the match is at turn {now}")
+            if turn == now:
+                self._wake_policy()
 
     def leave(self, listener: Listener) -> None:
         """``listener`` is told no more."""
@@ -98,50 +186,74 @@ class Room:
             await self._commit(
                 partial(self.session.human_turn, waypoints=message.waypoints, block=message.block, turn=message.turn)
             )
-            self._wake_opponent()
+            self._wake_policy()
 
-    async def _commit(self, play: Callable[[], Turn]) -> None:
+    async def _commit(self, play: Callable[[], Turn], trace: tuple[TraceView, ...] = ()) -> None:
         """Play a turn, store it, then tell everyone."""
         if self.broken:
             raise ProtocolError("internal", "a turn could not be saved; resume the match to go on from the last one")
         turn = await anyio.to_thread.run_sync(play)
         result = self.session.match.result() if self.session.phase == "over" else None
         try:
-            await anyio.to_thread.run_sync(self._store.add_turn, self.session.match_id, turn, result)
+            await anyio.to_thread.run_sync(self._store.add_turn, self.session.match_id, turn, result, trace)
         except BaseException:
             # The board in memory is now ahead of the disk. It is given up; whoever resumes gets what is stored.
             self.broken = True
             raise
-        for message in turn_messages(self.session, turn):
+        for message in turn_messages(self.session, turn, trace, self._odds):
             self._broadcast(message)
+        self._read_board(self._broadcast)
 
-    def _wake_opponent(self) -> None:
+    def _wake_policy(self) -> None:
         if self.session.phase == "opponent" and self._thinking is None and not self.broken:
-            self._thinking = self._start(self._opponent_turn())
+            self._thinking = self._start(self._policy_turn())
             self._broadcast(self._thinking_message())
 
-    async def _opponent_turn(self) -> None:
+    async def _policy_turn(self) -> None:
+        name = self.session.seats.at(self.session.match.to_move)
         try:
-            block, plan = await self._think(self._choose)
+            move = await self._workers.think(self._choose)
             async with self._lock:
-                await self._commit(partial(self.session.opponent_turn, block, plan))
+                await self._commit(partial(self.session.opponent_turn, move.block, move.plan), move.trace)
         except Exception as error:  # any policy may sit here; whatever it raises must not leave the match hanging
-            log.exception("the opponent %s failed in match %s", self.session.opponent, self.session.match_id)
+            if isinstance(error, ProtocolError) and error.code == "busy":
+                self._broadcast(error.to_message())
+                return
+            log.exception("the policy %s failed in match %s", name, self.session.match_id)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            self._broadcast(Error(code="opponent_failed", message=f"{self.session.opponent} could not move: {reason}"))
+            self._broadcast(Error(code="opponent_failed", message=f"{name} could not move: {reason}"))
         finally:
             self._thinking = None
 
-    def _choose(self) -> tuple[Array, PlanView | None]:
-        """The opponent's move; runs on a worker thread, while nothing else may change the match."""
-        session = self.session
-        if self._policy is None:
-            self._policy = self._roster.policy(session.opponent, session.opponent_side, session.match.stage)
-        return decide(self._policy, session.match.observation(self._policy), session.rng())
+    def _choose(self) -> Move:
+        """The move of the policy to move; runs on a worker thread, while nothing else may change the match."""
+        session, side = self.session, self.session.match.to_move
+        if side not in self._policies:
+            self._policies[side] = self._roster.policy(session.seats.at(side), side, session.match.stage)
+        policy, match = self._policies[side], session.match
+        return decide(policy, match.observation(policy), session.rng(), match.state, match.physics)
+
+    def _read_board(self, tell: Callable[[ServerMessage], None]) -> None:
+        """Tell what the world model reads off the newest frame, as soon as it has; never waited for."""
+        engine = self._roster.engine
+        if engine is not None:
+            turn = self.session.match.turn
+            self._start(self._tell_decoded(partial(decode_match, engine.model, self.session.match, [turn]), tell))
+
+    async def _tell_decoded(
+        self, decode: Callable[[], list[DecodedState]], tell: Callable[[ServerMessage], None]
+    ) -> None:
+        try:
+            found = (await self._workers.read(decode))[0]
+        except Exception:  # the model is there to be looked into; that it cannot be must not cost the match
+            log.exception("the world model could not decode a frame of match %s", self.session.match_id)
+            return
+        tell(Decoded(match_id=self.session.match_id, turn=found.turn, state=found.state, error=found.error))
 
     def _thinking_message(self) -> Thinking:
         session = self.session
-        return Thinking(match_id=session.match_id, turn=session.match.turn, side=session.opponent_side)
+        side = session.match.to_move
+        return Thinking(match_id=session.match_id, turn=session.match.turn, side=side, player=session.seats.at(side))
 
     def _broadcast(self, message: ServerMessage) -> None:
         for listener in tuple(self._listeners):
@@ -154,13 +266,18 @@ class Rooms:
     Args:
         roster: who can be played against.
         store: where matches are kept.
-        planners: how many opponents may think at the same time.
+        limits: how much may go on at the same time.
+        odds: the chances that are told with every turn; None for none.
     """
 
-    def __init__(self, roster: Roster, store: MatchStore, planners: int) -> None:
+    def __init__(
+        self, roster: Roster, store: MatchStore, limits: Limits | None = None, odds: OddsModel | None = None
+    ) -> None:
         self.roster = roster
         self.store = store
-        self._limiter = anyio.CapacityLimiter(planners)
+        self.odds = odds
+        self._limits = limits or Limits()
+        self.workers = Workers(self._limits.planners or max(1, (os.cpu_count() or 2) // 2), self._limits.waiting)
         self._rooms: dict[str, Room] = {}
         self._opening = asyncio.Lock()
 
@@ -169,24 +286,40 @@ class Rooms:
 
         Raises:
             ValueError: a choice that does not exist.
+            ProtocolError: too many matches are open.
         """
-        offer = self.roster.choose(message.opponent)
+        self._check_room()
+        seats, offers = self._seats(message)
         setup = MatchSetup(
             stage=message.stage,
             seed=secrets.randbelow(1_000_000) if message.seed is None else message.seed,
-            first=message.first or message.side,
+            first=message.first or seats.human or "p1",
             physics=physics_from(dict(message.physics)),
         )
-        session = Session(secrets.token_urlsafe(9), setup, message.side, offer.name)
-        model = self.roster.model_name if offer.needs_model else None
+        session = Session(secrets.token_urlsafe(9), setup, seats)
+        model = self.roster.model_name if any(offer.needs_model for offer in offers) else None
         await anyio.to_thread.run_sync(self.store.add_match, session, model)
         return self._open(session, member)
+
+    def _seats(self, message: NewMatch) -> tuple[Seats, list[Offer]]:
+        """Who is to sit where, and the policies among them."""
+        if message.players is not None:
+            offers = [self.roster.choose(name) for name in (message.players.p1, message.players.p2)]
+            return Seats(offers[0].name, offers[1].name), offers
+        offer = self.roster.choose(message.opponent)
+        return Seats.of_person(message.side or "p1", offer.name), [offer]
+
+    def _check_room(self) -> None:
+        self._let_go()
+        if len(self._rooms) >= self._limits.rooms:
+            raise ProtocolError("busy", f"the server is busy with {len(self._rooms)} matches; try again in a while")
 
     async def resume(self, match_id: str, member: Listener) -> Room:
         """The room of a match, held open for ``member``; read from the store if it is not live.
 
         Raises:
-            ProtocolError: there is no such match, or it does not replay exactly.
+            ProtocolError: there is no such match, it was uploaded, or too many are open.
+            ValueError: it does not replay exactly.
         """
         async with self._opening:
             room = self._rooms.get(match_id)
@@ -197,11 +330,18 @@ class Rooms:
                 stored = await anyio.to_thread.run_sync(self.store.load, match_id)
             except KeyError:
                 raise ProtocolError("unknown_match", f"there is no match {match_id!r}; start a new one") from None
+            if stored.imported:
+                raise ProtocolError("invalid", "this match was uploaded: it can be watched, not played on")
+            if match_id not in self._rooms:
+                self._check_room()
             return self._open(await anyio.to_thread.run_sync(stored.replay), member)
 
     def leave(self, room: Room, listener: Listener) -> None:
         """``listener`` stops watching; a room that nobody needs is let go (its match stays on disk)."""
         room.leave(listener)
+        self._let_go()
+
+    def _let_go(self) -> None:
         for match_id in [m for m, r in self._rooms.items() if r.idle]:
             del self._rooms[match_id]
 
@@ -211,10 +351,7 @@ class Rooms:
         self._rooms.clear()
 
     def _open(self, session: Session, member: Listener) -> Room:
-        room = Room(session, self.roster, self.store, self._think)
+        room = Room(session, self.roster, self.store, self.workers, self.odds)
         room.members.add(member)
         self._rooms[session.match_id] = room
         return room
-
-    async def _think(self, choose: Callable[[], tuple[Array, PlanView | None]]) -> tuple[Array, PlanView | None]:
-        return await anyio.to_thread.run_sync(choose, limiter=self._limiter, abandon_on_cancel=True)

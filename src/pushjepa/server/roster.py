@@ -13,6 +13,7 @@ from pushjepa.planning import Budget, make_policy
 from pushjepa.relay import Policy, Side, Stage
 from pushjepa.runtime import WorldModel, load_model
 from pushjepa.runtime.checkpoint import read_config, resolve
+from pushjepa.server.card import ModelCard, read_card
 from pushjepa.server.messages import ModelView, OpponentView, ProtocolError
 
 Make = Callable[[str, Side, Stage, WorldModel | None], Policy]
@@ -55,11 +56,19 @@ class Roster:
         make: builds a policy from (name, side, stage, the world model or None).
         offers: what the page offers, the default first.
         load: loads the world model; None if there is none.
+        card: reads the world model's card; None if there is none.
     """
 
-    def __init__(self, make: Make, offers: Sequence[Offer] = OFFERS, load: Callable[[], Engine] | None = None) -> None:
+    def __init__(
+        self,
+        make: Make,
+        offers: Sequence[Offer] = OFFERS,
+        load: Callable[[], Engine] | None = None,
+        card: Callable[[], ModelCard] | None = None,
+    ) -> None:
         self._make = make
         self._load = load
+        self._card = card
         self._engine: Future[Engine] = Future()
         self.offers = tuple(offer for offer in offers if load is not None or not offer.needs_model)
         if not self.offers:
@@ -87,9 +96,27 @@ class Roster:
         return "ready" if self._engine.exception() is None else "failed"
 
     @property
+    def engine(self) -> Engine | None:
+        """The world model, once it is loaded."""
+        return self._engine.result() if self.state == "ready" else None
+
+    @property
     def model_name(self) -> str | None:
         """Name of the loaded world model."""
-        return self._engine.result().name if self.state == "ready" else None
+        return None if self.engine is None else self.engine.name
+
+    def card(self) -> ModelCard:
+        """The world model's card; reads files, so call it off the event loop.
+
+        Raises:
+            ProtocolError: there is no model, or its card cannot be read.
+        """
+        if self._card is None:
+            raise ProtocolError("unavailable", "this server has no world model")
+        try:
+            return self._card()
+        except ValueError as error:
+            raise ProtocolError("unavailable", str(error)) from None
 
     def model_view(self) -> ModelView:
         """The world model as clients see it."""
@@ -161,4 +188,4 @@ def default_roster(
     def make(name: str, side: Side, stage: Stage, engine: WorldModel | None) -> Policy:
         return make_policy(name, side, stage, model=engine, budget=budget)
 
-    return Roster(make, load=load)
+    return Roster(make, load=load, card=lambda: read_card(resolve(model)))

@@ -1,6 +1,7 @@
-"""One match between a person and an opponent as a state machine. No sockets, no files, no clock.
+"""One match as a state machine. No sockets, no files, no clock.
 
-    human -> opponent -> human -> ... -> over
+    human -> opponent -> human -> ... -> over           with a person in one seat
+    opponent -> opponent -> ... -> over                 between two policies
 
 The phase follows from the referee alone, so it cannot disagree with the board.
 """
@@ -13,9 +14,46 @@ from dataclasses import dataclass
 import numpy as np
 
 from pushjepa.physics.geometry import Array
-from pushjepa.relay import Match, MatchResult, MatchSetup, Side, other
+from pushjepa.relay import Match, MatchResult, MatchSetup, Side, judge, other
 from pushjepa.server.aiming import waypoints_to_block
 from pushjepa.server.messages import Phase, PlanView, ProtocolError
+
+HUMAN = "human"  #: the player's name in a seat that a person holds
+
+
+@dataclass(frozen=True)
+class Seats:
+    """Who sits where: a policy's name, or ``human``.
+
+    Raises:
+        ValueError: two people.
+    """
+
+    p1: str
+    p2: str
+
+    def __post_init__(self) -> None:
+        if self.p1 == self.p2 == HUMAN:
+            raise ValueError("a match has at most one person; give the other seat to a policy")
+
+    @classmethod
+    def of_person(cls, side: Side, opponent: str) -> Seats:
+        """A person at ``side`` and the policy ``opponent`` across the board."""
+        return cls(HUMAN, opponent) if side == "p1" else cls(opponent, HUMAN)
+
+    def at(self, side: Side) -> str:
+        """Who sits at ``side``."""
+        return self.p1 if side == "p1" else self.p2
+
+    @property
+    def human(self) -> Side | None:
+        """The person's seat; None between two policies."""
+        return "p1" if self.p1 == HUMAN else "p2" if self.p2 == HUMAN else None
+
+    @property
+    def opponent(self) -> str | None:
+        """The policy that plays a person; None between two policies."""
+        return None if self.human is None else self.at(other(self.human))
 
 
 @dataclass(frozen=True)
@@ -26,34 +64,36 @@ class Turn:
         index: which one, from 0.
         side: who acted.
         block: (5, 2) the actions.
+        before: (7,) the board before it.
         states: (5, 7) the board after each env step.
-        standing: distances and progress after it.
-        plan: what the opponent had in mind, if it plans and it was its turn.
+        standings: distances and progress after each env step.
+        plan: what the policy had in mind, if it plans.
     """
 
     index: int
     side: Side
     block: Array
+    before: Array
     states: Array
-    standing: MatchResult
+    standings: tuple[MatchResult, ...]
     plan: PlanView | None = None
 
 
 class Session:
-    """A match between a person and an opponent.
+    """A match between a person and a policy, or between two policies.
 
     Args:
         match_id: its name in the store.
         setup: stage, seed, who starts and under which laws.
-        human: the person's seat.
-        opponent: name of the policy in the other seat.
+        seats: who plays.
+        imported: whether it was uploaded, and is there to be watched only.
     """
 
-    def __init__(self, match_id: str, setup: MatchSetup, human: Side, opponent: str) -> None:
+    def __init__(self, match_id: str, setup: MatchSetup, seats: Seats, *, imported: bool = False) -> None:
         self.match_id = match_id
         self.setup = setup
-        self.human: Side = human
-        self.opponent = opponent
+        self.seats = seats
+        self.imported = imported
         self.match = Match(setup)
         self.turns: list[Turn] = []
 
@@ -62,26 +102,23 @@ class Session:
         cls,
         match_id: str,
         setup: MatchSetup,
-        human: Side,
-        opponent: str,
+        seats: Seats,
         past: Iterable[tuple[Array, PlanView | None]],
+        *,
+        imported: bool = False,
     ) -> Session:
         """The session in which the blocks of ``past`` were played, bit for bit."""
-        session = cls(match_id, setup, human, opponent)
+        session = cls(match_id, setup, seats, imported=imported)
         for block, plan in past:
-            session._play(block, plan)
+            session.replay_turn(block, plan)
         return session
 
     @property
-    def opponent_side(self) -> Side:
-        return other(self.human)
-
-    @property
     def phase(self) -> Phase:
-        """Who is to move, or that the match is over."""
+        """Who is to move, a person or a policy, or that the match is over."""
         if self.match.over:
             return "over"
-        return "human" if self.match.to_move == self.human else "opponent"
+        return "human" if self.match.to_move == self.seats.human else "opponent"
 
     @property
     def next_side(self) -> Side | None:
@@ -115,19 +152,27 @@ class Session:
             now = self.match.turn
             raise ProtocolError("out_of_turn", f"turn {turn} is not to be played; the match is at turn {now}")
         if waypoints is not None:
-            at = 0 if self.human == "p1" else 2
+            at = 0 if self.match.to_move == "p1" else 2
             points = [(x, y) for x, y in waypoints]
             return self._play(waypoints_to_block(self.match.state[at : at + 2], points, self.match.physics), None)
         return self._play(np.array(block, dtype=np.float64), None)
 
     def opponent_turn(self, block: Array, plan: PlanView | None = None) -> Turn:
-        """The opponent plays ``block`` (5, 2).
+        """The policy to move plays ``block`` (5, 2).
 
         Raises:
-            ProtocolError: it is not the opponent's turn.
+            ProtocolError: it is not a policy's turn.
             ValueError: a bad block. In either case the match is as it was before.
         """
         self._expect("opponent")
+        return self._play(block, plan)
+
+    def replay_turn(self, block: Array, plan: PlanView | None) -> Turn:
+        """Whoever is to move plays ``block`` (5, 2), as it once was played.
+
+        Raises:
+            ValueError: the match is over or a bad block; the match is as it was before.
+        """
         return self._play(block, plan)
 
     def _expect(self, phase: Phase) -> None:
@@ -135,14 +180,18 @@ class Session:
             return
         said = {
             "over": "the match is over; start a new one",
-            "opponent": "it is the opponent's turn; wait for its turn_result",
+            "opponent": "it is the opponent's turn; wait for its turn_result"
+            if self.seats.human
+            else "two policies play this match; send next to let it go on",
             "human": "it is the person's turn",
         }
         raise ProtocolError("out_of_turn", said[self.phase])
 
     def _play(self, block: Array, plan: PlanView | None) -> Turn:
-        index, side = self.match.turn, self.match.to_move
-        states = self.match.play(block)
-        turn = Turn(index, side, self.match.blocks[-1], states, self.match.result(), plan)
+        match = self.match
+        index, side, before = match.turn, match.to_move, match.state
+        states = match.play(block)
+        standings = tuple(judge(match.states[0], state, match.stage) for state in states)
+        turn = Turn(index, side, match.blocks[-1], before, states, standings, plan)
         self.turns.append(turn)
         return turn

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pushjepa.physics import Pillar, block_parts
 from pushjepa.physics import constants as c
 from pushjepa.physics.geometry import Array
-from pushjepa.relay import MATCH_TURNS, SIDES, MatchResult, get_stage, judge
+from pushjepa.relay import MATCH_TURNS, SIDES, MatchResult, Side, get_stage, judge, side_to_move
 from pushjepa.relay.scene import GOAL_RADIUS
 from pushjepa.server.messages import (
     MatchOver,
     MatchState,
+    MatchSummary,
+    Odds,
     PillarView,
     PlanMade,
+    Played,
     ResultView,
     SceneView,
     Standing,
+    TraceView,
     TurnResult,
     TurnView,
     WallView,
 )
-from pushjepa.server.session import Session, Turn
+from pushjepa.server.odds import OddsModel
+from pushjepa.server.session import Seats, Session, Turn
+from pushjepa.server.store import Summary
+from pushjepa.server.telemetry import turn_telemetry
 
 
 def standing(result: MatchResult) -> Standing:
@@ -47,7 +56,7 @@ def scene_view(session: Session) -> SceneView:
     )
 
 
-def match_state(session: Session) -> MatchState:
+def match_state(session: Session, odds: OddsModel | None) -> MatchState:
     """The whole of ``session``, enough to draw it and go on."""
     match = session.match
     return MatchState(
@@ -55,8 +64,10 @@ def match_state(session: Session) -> MatchState:
         stage=session.setup.stage,
         seed=session.setup.seed,
         first=session.setup.first,
-        human=session.human,
-        opponent=session.opponent,
+        players=players_view(session.seats),
+        human=session.seats.human,
+        opponent=session.seats.opponent,
+        imported=session.imported,
         physics=match.physics.to_dict(),
         scene=scene_view(session),
         turns=MATCH_TURNS,
@@ -65,51 +76,85 @@ def match_state(session: Session) -> MatchState:
         start=match.states[0].tolist(),
         state=match.state.tolist(),
         standing=standing(judge(match.states[0], match.state, match.stage)),
-        history=[turn_view(turn) for turn in session.turns],
+        odds=_odds(session, match.turn, match.state, odds),
+        history=[turn_view(session, turn, odds) for turn in session.turns],
         result=_result(session),
     )
 
 
-def turn_view(turn: Turn) -> TurnView:
+def turn_view(session: Session, turn: Turn, odds: OddsModel | None) -> TurnView:
     """A turn of a match's history."""
     return TurnView(
         turn=turn.index,
         side=turn.side,
+        player=session.seats.at(turn.side),
         block=_rows(turn.block),
         states=_rows(turn.states),
-        standing=standing(turn.standing),
+        standings=[standing(result) for result in turn.standings],
+        standing=standing(turn.standings[-1]),
+        telemetry=turn_telemetry(turn),
+        odds=_odds(session, turn.index + 1, turn.states[-1], odds),
         plan=turn.plan,
     )
 
 
-def turn_messages(session: Session, turn: Turn) -> list[PlanMade | TurnResult | MatchOver]:
+def turn_messages(
+    session: Session, turn: Turn, trace: Sequence[TraceView], odds: OddsModel | None
+) -> list[PlanMade | TurnResult | MatchOver]:
     """What is told about the newest turn: the plan behind it if there was one, its result, and the match's end."""
     told: list[PlanMade | TurnResult | MatchOver] = []
     if turn.plan is not None:
-        told.append(PlanMade(match_id=session.match_id, turn=turn.index, side=turn.side, plan=turn.plan))
-    told.append(
-        TurnResult(
-            match_id=session.match_id,
-            turn=turn.index,
-            side=turn.side,
-            block=_rows(turn.block),
-            states=_rows(turn.states),
-            standing=standing(turn.standing),
-            phase=session.phase,
-            next=session.next_side,
+        told.append(
+            PlanMade(match_id=session.match_id, turn=turn.index, side=turn.side, plan=turn.plan, trace=list(trace))
         )
-    )
+    played = turn_view(session, turn, odds)
+    fields = {name: getattr(played, name) for name in Played.model_fields}
+    told.append(TurnResult(match_id=session.match_id, phase=session.phase, next=session.next_side, **fields))
     if session.phase == "over":
         result = session.match.result()
         told.append(MatchOver(match_id=session.match_id, winner=result.winner, standing=standing(result)))
     return told
 
 
+def players_view(seats: Seats) -> dict[Side, str]:
+    """Who sits where: a policy's name, or ``human``."""
+    return {side: seats.at(side) for side in SIDES}
+
+
+def summary_view(summary: Summary) -> MatchSummary:
+    """A line of the list of matches."""
+    result = summary.result
+    return MatchSummary(
+        match_id=summary.match_id,
+        created=summary.created,
+        stage=summary.setup.stage,
+        seed=summary.setup.seed,
+        first=summary.setup.first,
+        players=players_view(summary.seats),
+        human=summary.seats.human,
+        opponent=summary.seats.opponent,
+        turns=summary.turns,
+        result=None if result is None else result_view(result),
+        imported=summary.imported,
+    )
+
+
+def result_view(result: MatchResult) -> ResultView:
+    """How a match ended."""
+    return ResultView(winner=result.winner, standing=standing(result))
+
+
+def _odds(session: Session, turn: int, state: Array, odds: OddsModel | None) -> Odds | None:
+    """The odds of a match after ``turn`` of its turns, in ``state`` (7,)."""
+    if odds is None:
+        return None
+    return odds(session.match.states[0], state, turn, side_to_move(turn, session.setup.first), session.match.stage)
+
+
 def _result(session: Session) -> ResultView | None:
     if session.phase != "over":
         return None
-    result = session.match.result()
-    return ResultView(winner=result.winner, standing=standing(result))
+    return result_view(session.match.result())
 
 
 def _rows(values: Array) -> list[list[float]]:

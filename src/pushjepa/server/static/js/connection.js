@@ -1,6 +1,6 @@
 // The socket: sends and receives messages, comes back by itself after a lost connection.
 
-const VERSION = 1;
+export const VERSION = 2; // of the protocol
 const PATIENCE = [400, 800, 1600, 3000, 5000]; // ms before each further attempt
 
 export class Connection extends EventTarget {
@@ -20,14 +20,14 @@ export class Connection extends EventTarget {
 
   /** Send one message; false if there is no connection. */
   send(message) {
-    if (this.state !== "open") return false;
+    if (this.state !== "open" || this.#socket.readyState !== WebSocket.OPEN) return false;
     this.#socket.send(JSON.stringify({ v: VERSION, ...message }));
     return true;
   }
 
   #connect() {
     clearTimeout(this.#timer);
-    const url = new URL("ws", location.href);
+    const url = new URL("ws", document.baseURI);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(url);
     this.#socket = socket;
@@ -35,9 +35,7 @@ export class Connection extends EventTarget {
       this.#attempt = 0;
       this.#become("open");
     });
-    socket.addEventListener("message", (event) => {
-      if (socket === this.#socket) this.dispatchEvent(new CustomEvent("message", { detail: JSON.parse(event.data) }));
-    });
+    socket.addEventListener("message", (event) => socket === this.#socket && this.#receive(event.data));
     socket.addEventListener("close", () => {
       if (socket !== this.#socket) return;
       this.#become("lost");
@@ -45,6 +43,12 @@ export class Connection extends EventTarget {
       this.#attempt += 1;
       this.#timer = setTimeout(() => this.#connect(), wait);
     });
+  }
+
+  #receive(data) {
+    const message = JSON.parse(data);
+    const foreign = message.v !== VERSION || (message.type === "error" && message.code === "wrong_version");
+    this.dispatchEvent(new CustomEvent(foreign ? "outdated" : "message", { detail: message }));
   }
 
   #retryNow() {

@@ -4,8 +4,12 @@ import { MAX_WAYPOINTS } from "./aiming.js";
 
 const MARGIN = 16; // an agent's centre cannot come nearer to the edge, px
 const STRIDE = 8; // of the keyboard's cross-hair, px; four times that with shift
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** Tells "change" whenever the way-points or the hovered point differ, "go" when the person wants to play. */
+/**
+ * Events: "change" whenever the way-points or the hovered point differ, "placed" when a way-point was set,
+ * "full" when a fourth was tried, "press" when the board was clicked while there is nothing to aim.
+ */
 export class Aim extends EventTarget {
   waypoints = [];
   hover = null;
@@ -19,22 +23,21 @@ export class Aim extends EventTarget {
     this.#canvas = canvas;
     canvas.addEventListener("pointermove", (event) => event.pointerType === "mouse" && this.#point(this.#at(event)));
     canvas.addEventListener("pointerleave", () => this.#point(null));
-    canvas.addEventListener("click", (event) => this.add(this.#at(event)));
-    canvas.addEventListener("keydown", (event) => this.#onBoardKey(event));
-    document.addEventListener("keydown", (event) => this.#onKey(event));
+    canvas.addEventListener("click", (event) => (this.enabled ? this.add(this.#at(event)) : this.#tell("press")));
+    canvas.addEventListener("keydown", (event) => this.#onKey(event));
   }
 
   /** Let the person aim from `home`, or not at all. */
   enable(home) {
     this.enabled = true;
     this.#home = home;
-    this.#changed();
+    this.#tell("change");
   }
 
   disable() {
     this.enabled = false;
     this.hover = null;
-    this.#changed();
+    this.#tell("change");
   }
 
   /** The next leg's end if the person clicked now. */
@@ -43,47 +46,44 @@ export class Aim extends EventTarget {
   }
 
   add(point) {
-    if (!this.enabled || this.waypoints.length >= MAX_WAYPOINTS) return;
+    if (!this.enabled) return;
+    if (this.waypoints.length >= MAX_WAYPOINTS) return this.#tell("full");
     this.waypoints = [...this.waypoints, point];
-    this.#changed();
+    this.#tell("change");
+    this.#tell("placed");
   }
 
   undo() {
     if (!this.enabled || this.waypoints.length === 0) return;
     this.waypoints = this.waypoints.slice(0, -1);
-    this.#changed();
+    this.#tell("change");
   }
 
   clear() {
     this.waypoints = [];
     this.hover = null;
-    this.#changed();
+    this.#tell("change");
   }
 
-  #onBoardKey(event) {
-    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (!this.enabled) return;
+  #onKey(event) {
+    if (!this.enabled || event.ctrlKey || event.metaKey || event.altKey) return;
+    const move = ARROWS[event.key];
     if (move) {
       const stride = STRIDE * (event.shiftKey ? 4 : 1);
       const [x, y] = this.hover ?? this.waypoints.at(-1) ?? this.#home;
       this.#point(this.#clamp([x + move[0] * stride, y + move[1] * stride]));
     } else if (event.key === " ") {
       if (this.hover) this.add(this.hover);
-    } else return;
+    } else if (event.key === "Backspace") this.undo();
+    else return;
     event.preventDefault();
-  }
-
-  #onKey(event) {
-    if (!this.enabled || document.querySelector("dialog[open]")) return;
-    if (event.key === "Escape") this.clear();
-    else if (event.key === "Backspace" && event.target === this.#canvas) this.undo();
-    else if (event.key === "Enter" && !event.target.closest("button, a, input")) this.dispatchEvent(new Event("go"));
   }
 
   #point(point) {
     if (!this.enabled && point) return;
+    if (point === null && this.hover === null) return;
     this.hover = point;
-    this.#changed();
+    this.#tell("change");
   }
 
   #at(event) {
@@ -96,7 +96,7 @@ export class Aim extends EventTarget {
     return point.map((value) => Math.min(this.#boardSize - MARGIN, Math.max(MARGIN, Math.round(value))));
   }
 
-  #changed() {
-    this.dispatchEvent(new Event("change"));
+  #tell(name) {
+    this.dispatchEvent(new Event(name));
   }
 }

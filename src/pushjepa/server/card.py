@@ -1,0 +1,69 @@
+"""What the page tells about the world model: read from the model's own folder, never typed in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pushjepa.runtime.checkpoint import CARD, read_config, spec_of
+from pushjepa.server.messages import Part
+
+
+class PartSize(Part):
+    """One part of the model and how many parameters it has."""
+
+    name: str
+    parameters: int
+
+
+class ModelCard(Part):
+    """A model's figures as its ``config.json`` has them; ``card`` is the text of its ``README.md``.
+
+    ``parts`` are without the total, which is ``parameters``. ``model``, ``data``, ``loss`` and ``phases`` are the
+    configuration that it was trained with. ``metrics`` are the figures at the end of each phase, ``measured`` those of
+    the last: ``*_px`` in board pixels, ``*_deg`` in degrees.
+    """
+
+    name: str
+    parts: list[PartSize]
+    parameters: int | None
+    history: int
+    frame_size: int
+    model: dict[str, Any]
+    data: dict[str, Any]
+    loss: dict[str, Any]
+    phases: list[dict[str, Any]]
+    metrics: dict[str, dict[str, float | None]]
+    measured: dict[str, float | None]
+    card: str
+
+
+def read_card(folder: Path) -> ModelCard:
+    """The card of the model in ``folder``. What its configuration lacks stays empty.
+
+    Raises:
+        ValueError: the folder is no checkpoint, or its configuration is malformed.
+    """
+    config = read_config(folder)
+    text = folder / CARD
+    try:
+        parameters = dict(config.get("parameters", {}))
+        total = parameters.pop("total", None)
+        preset, metrics, spec = config.get("preset", {}), config.get("metrics", {}), spec_of(config)
+        return ModelCard(
+            name=config["name"],
+            parts=[PartSize(name=name, parameters=count) for name, count in parameters.items()],
+            parameters=total,
+            history=spec.history,
+            frame_size=spec.frame_size,
+            model=config["model"],
+            data=config.get("data", {}),
+            loss=preset.get("loss", {}),
+            phases=preset.get("phases", []),
+            metrics=metrics,
+            measured=list(metrics.values())[-1] if metrics else {},
+            card=text.read_text(encoding="utf-8") if text.is_file() else "",
+        )
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"the configuration of the model in {folder.name} cannot be read: {reason}") from None
