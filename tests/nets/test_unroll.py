@@ -1,4 +1,4 @@
-"""The step unroll: commanded motion at first, one law for both seats, no step before its time; its way to the latent."""
+"""The step unroll: commanded motion at first, one law for both seats, no step before its time; and the latent."""
 
 from __future__ import annotations
 

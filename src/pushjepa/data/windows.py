@@ -146,7 +146,8 @@ def mirror_window(batch: WindowBatch, rows: NDArray[np.bool_] | None = None) -> 
         rows: (B,) which of them; all if None.
     """
     chosen = np.ones(len(batch), dtype=bool) if rows is None else rows
-    states, steps, blocks, actors = (a.copy() for a in (batch.states, batch.steps, batch.blocks, batch.actors))
+    states, steps, blocks = batch.states.copy(), batch.steps.copy(), batch.blocks.copy()
+    actors = batch.actors.copy()
     states[chosen] = mirror_state(states[chosen].astype(np.float64))
     steps[chosen] = mirror_state(steps[chosen].astype(np.float64))
     blocks[chosen] = mirror_block(blocks[chosen][..., ::-1, :].astype(np.float64))

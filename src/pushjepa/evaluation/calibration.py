@@ -160,7 +160,9 @@ def _simulate(board: Board, decoded: Array, passage: Passage, turn: int) -> Arra
     """The true simulator's state (7,) after ``turn`` if it began where the model takes everything to be."""
     start = np.concatenate([np.clip(decoded[:6], 0.0, BOARD_SIZE), decoded[6:]])
     actor = passage.actors[turn]
-    return board.run_turn(start, SIDES[actor], passage.blocks[turn, :, actor])[-1]
+    steps = board.run_turn(start, SIDES[actor], passage.blocks[turn, :, actor].astype(np.float64))
+    end: Array = steps[-1]
+    return end
 
 
 def _row(probe: Probe, condition: str, source: str, stages: Sequence[str], ahead: int, rng: np.random.Generator) -> Row:
