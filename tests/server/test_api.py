@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import time
 import urllib.error
 import urllib.request
 from contextlib import closing
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,12 +17,14 @@ import pytest
 
 from pushjepa.planning import make_policy
 from pushjepa.server import Engine, Limits, Roster
+from pushjepa.server.api import read_body
 from pushjepa.server.messages import (
     MAX_UPLOAD_BYTES,
     SERVER_MESSAGES,
     DecodedList,
     Failure,
     MatchList,
+    ProtocolError,
     StoredPlan,
     Totals,
 )
@@ -210,6 +214,21 @@ def test_a_bad_upload_is_refused_and_leaves_nothing(server, played):
     assert len(ok(server, "/api/matches")["matches"]) == count
 
 
+def test_no_more_of_an_upload_is_read_than_may_be_sent():
+    read = []
+
+    async def endless():
+        while True:
+            read.append(1 << 20)
+            yield b" " * (1 << 20)
+
+    request = SimpleNamespace(stream=endless)
+    with pytest.raises(ProtocolError, match="at most") as caught:
+        asyncio.run(read_body(request))
+    assert caught.value.code == "too_large"
+    assert sum(read) == MAX_UPLOAD_BYTES + (1 << 20)
+
+
 def test_a_match_is_drawn_as_an_animation(server, played, tmp_path):
     name = match_id(played)
     status, data, headers = http(server, f"/api/matches/{name}/gif")
@@ -226,6 +245,11 @@ def test_a_match_is_drawn_as_an_animation(server, played, tmp_path):
     last = ok(server, f"/api/matches/{name}/replay")["state"]
     rows, columns = np.nonzero((animation.frames[-1][..., :3] > 200).all(axis=2))
     assert np.hypot(columns.mean() - last[4] * 320 / 512, rows.mean() - last[5] * 320 / 512) < 6
+    # And p1 is amber: red over green over blue, where OpenCV reads blue first.
+    blue, green, red = (
+        int(v) for v in animation.frames[-1][round(last[1] * 320 / 512), round(last[0] * 320 / 512), :3]
+    )
+    assert red > green > blue
     fails(server, "/api/matches/nothing/gif", 404, "unknown_match", "nothing")
 
 

@@ -62,6 +62,7 @@ def test_a_turn_that_is_asked_for_twice_is_played_once(server, cast):
     cast.gate.open.set()
     assert one.until("turn_result") == two.until("turn_result")
     two.send("next", turn=0)  # a slower tab: that turn has been played
+    assert two.ask("hello")["type"] == "welcome"  # and nobody thinks
     assert step(one, 1)["turn"] == 1
     assert two.until("turn_result")["turn"] == 1
     turns = [m["turn"] for m in one.seen if m["type"] == "turn_result"]

@@ -157,7 +157,7 @@ def api_router(archive: Archive) -> APIRouter:
     @router.post("/matches", status_code=status.HTTP_201_CREATED)
     async def upload(request: Request, response: Response) -> Uploaded:
         check_origin(request.headers)
-        text = await _body(request)
+        text = await read_body(request)
         match_id, new = await anyio.to_thread.run_sync(archive.upload, text)
         if not new:
             response.status_code = status.HTTP_200_OK
@@ -204,7 +204,7 @@ def check_origin(headers: Headers) -> None:
         raise ProtocolError("invalid", "only this server's own page may send it matches")
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
     """The body of an upload; no more of it is read than may be sent."""
     text = bytearray()
     async for chunk in request.stream():
