@@ -28,7 +28,8 @@ play: $(BASE)
 test: $(FULL)
 	@[ -n "$$PUSHJEPA_CHROMIUM" ] || command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || \
 	    echo "make test: no Chromium is installed, so the tests of the page are skipped (on Debian: apt install chromium)"
-	$(PY) -m pytest -n $(JOBS)
+	$(PY) -m pytest -n $(JOBS) --ignore tests/browser
+	$(PY) -m pytest tests/browser
 
 lint: $(FULL)
 	$(PY) -m ruff format --check .
