@@ -93,7 +93,6 @@ def test_no_table_is_no_odds_and_a_bad_one_is_refused(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(not SHIPPED.is_file(), reason="the odds have not been fitted yet")
 def test_the_shipped_odds_beat_the_constant_guess_on_held_out_matches():
     table = json.loads(SHIPPED.read_text())
     held_out = table["held_out"]

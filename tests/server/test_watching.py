@@ -156,3 +156,15 @@ def test_what_the_model_reads_off_each_frame_is_told(client):
         SERVER_MESSAGES.validate_python(message)
         assert message["match_id"] == state["match_id"]
         assert message["state"] == [100.0, 200.0, 300.0, 200.0, 256.0, 250.0, 0.5]
+
+
+def test_the_odds_are_told_with_the_match_and_every_turn_and_end_in_certainty(client):
+    state = start(client, {"p1": "chase_t", "p2": "passive"})
+    told = [state["odds"]] + [step(client, turn)["odds"] for turn in range(10)]
+    winner = client.expect("match_over")["winner"]
+    for odds in told:
+        assert odds["p1"] + odds["p2"] == pytest.approx(1.0)
+        assert 0.0 <= odds["p1"] <= 1.0
+    assert told[-1] == {"p1": float(winner == "p1"), "p2": float(winner == "p2")}
+    history = client.ask("resume", match_id=state["match_id"])["history"]
+    assert [turn["odds"] for turn in history] == told[1:]
