@@ -7,7 +7,9 @@ import os
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")  # read when NumPy and torch are first imported, so before any test
 
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,26 @@ settings.load_profile("pushjepa")
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+class Gate:
+    """A policy that moves, at random, only once it is let through."""
+
+    sees = "state"
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.open = threading.Event()
+
+    def act(self, observation: Any, rng: np.random.Generator) -> np.ndarray:
+        self.entered.set()
+        assert self.open.wait(20.0), "the gate was not opened"
+        return rng.uniform(-1, 1, (5, 2))
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
 
 
 @pytest.fixture

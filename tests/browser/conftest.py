@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx2
-import numpy as np
 import pytest
 import uvicorn
 from websockets.sync.client import connect
@@ -59,21 +58,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=why))
 
 
-class Gate:
-    """A policy that moves only once it is let through."""
-
-    sees = "state"
-
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self.open = threading.Event()
-
-    def act(self, observation: Any, rng: np.random.Generator) -> np.ndarray:
-        self.entered.set()
-        assert self.open.wait(PATIENCE)
-        return rng.uniform(-1, 1, (5, 2))
-
-
 @functools.cache
 def bundled_engine() -> Engine:
     """The bundled model, loaded once for all tests of this process."""
@@ -88,8 +72,8 @@ def bundled_card() -> ModelCard:
 class Server:
     """uvicorn on a thread, with every built-in opponent and a gate; may be stopped and started again on its port."""
 
-    def __init__(self, store: Path) -> None:
-        self.gate = Gate()
+    def __init__(self, store: Path, gate: Any) -> None:
+        self.gate = gate
         self.store = store
         self.port = 0
         self._uvicorn: uvicorn.Server | None = None
@@ -267,8 +251,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    running = Server(tmp_path / "matches.sqlite3")
+def server(tmp_path: Path, gate: Any) -> Iterator[Server]:
+    running = Server(tmp_path / "matches.sqlite3", gate)
     running.start()
     yield running
     running.stop()

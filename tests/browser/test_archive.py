@@ -29,14 +29,19 @@ def test_totals_and_list(server, player):
     player.says(f'[data-id="{last["match_id"]}"]', "You won" if won else "You lost" if not drawn else "A draw")
 
 
-def test_a_match_goes_out_as_a_file_and_comes_back(server, player, tmp_path):
-    stored = server.play()
-    player.open(page=f"#/replay/{stored['match_id']}")
+def take_home(player, match_id, button, path):
+    """Open a stored match and save what ``button`` gives to ``path``."""
+    player.open(page=f"#/replay/{match_id}")
     player.wait(phase="replay")
     with player.page.expect_download() as going:
-        player.page.click("#download")
-    path = tmp_path / "match.json"
+        player.page.click(button)
     going.value.save_as(path)
+    return path
+
+
+def test_a_match_goes_out_as_a_file_and_comes_back(server, player, tmp_path):
+    stored = server.play()
+    path = take_home(player, stored["match_id"], "#download", tmp_path / "match.json")
     player.page.click("text=Matches")
     player.page.set_input_files("#upload", path)
     player.wait(phase="replay", view="play", not_match=stored["match_id"])
@@ -45,13 +50,7 @@ def test_a_match_goes_out_as_a_file_and_comes_back(server, player, tmp_path):
 
 
 def test_a_match_goes_out_as_an_animation(server, player, tmp_path):
-    stored = server.play()
-    player.open(page=f"#/replay/{stored['match_id']}")
-    player.wait(phase="replay")
-    with player.page.expect_download() as going:
-        player.page.click("#gif")
-    path = tmp_path / "match.gif"
-    going.value.save_as(path)
+    path = take_home(player, server.play()["match_id"], "#gif", tmp_path / "match.gif")
     assert path.read_bytes()[:6] == b"GIF89a"
     player.says("#share-told", "Saved")
 

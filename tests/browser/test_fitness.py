@@ -99,8 +99,9 @@ def test_no_page_scrolls_sideways(sit_down, width):
     assert box["x"] + box["width"] <= width
 
 
-def watch_places(player):
-    """Record every place that the board shows from here on."""
+def places_of_two_turns(player, opponent):
+    """Every place that the board shows while a person and the opponent have a turn each."""
+    player.start(f"opponent={opponent}&seed=7&side=p1&first=p1")
     player.page.evaluate(
         """() => {
           window.places = [];
@@ -108,28 +109,21 @@ def watch_places(player):
             .observe(document.body, { attributes: true, attributeFilter: ["data-k"] });
         }"""
     )
-
-
-@pytest.mark.xfail(strict=False, reason="now and then a step is seen between two turns; the cause is not found yet")
-def test_reduced_motion_is_respected(sit_down):
-    player = sit_down(calm=True)
-    player.start("opponent=jepa&seed=7&side=p1&first=p1")
-    watch_places(player)
     player.play_turn()
     player.wait(phase="aim", turn="2")
-    places = player.page.evaluate("places")
+    return player.page.evaluate("places")
+
+
+def test_reduced_motion_is_respected(sit_down):
+    player = sit_down(calm=True)
+    places = places_of_two_turns(player, "jepa")
     assert places
     assert all(k % 5 == 0 for k in places), "a turn is shown at once, not step by step"
     assert player.page.evaluate("document.getAnimations().length") == 0
 
 
 def test_motion_is_shown_where_it_is_welcome(sit_down):
-    player = sit_down(calm=False)
-    player.start("opponent=passive&seed=7&side=p1&first=p1")
-    watch_places(player)
-    player.play_turn()
-    player.wait(phase="aim", turn="2")
-    assert any(k % 1 for k in player.page.evaluate("places"))
+    assert any(k % 1 for k in places_of_two_turns(sit_down(calm=False), "passive"))
 
 
 def test_the_board_is_painted_within_a_second(player):

@@ -1,5 +1,7 @@
 """The predictor: identity at the start, causality, and one fast path that equals the plain one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,14 +12,18 @@ from pushjepa.nets.predictor import AdaLNBlock, Predictor
 SMALL = ModelConfig(layers=2, heads=2, head_width=8, mlp_hidden=32, width=16, projector_hidden=32, head_hidden=16)
 
 
-@pytest.fixture
-def awake() -> JEPA:
-    """A small model whose modulations are not zero, so that actions matter."""
+@pytest.fixture(params=[0, 32], ids=["published", "with unroll"])
+def awake(request: pytest.FixtureRequest) -> JEPA:
+    """A small model in which nothing starts at zero, so that actions matter; without and with a step unroll."""
     torch.manual_seed(0)
-    model = JEPA(SMALL).eval()
+    model = JEPA(replace(SMALL, unroll_hidden=request.param, unroll_layers=1, unroll_waves=8)).eval()
     for module in model.modules():
         if isinstance(module, AdaLNBlock):
             nn.init.normal_(module.modulation.weight, std=0.3)
+    for part in (model.unroll, model.lift, model.anchor):
+        for parameter in part.parameters() if part is not None else ():
+            if parameter.ndim == 2 and not parameter.any():
+                nn.init.normal_(parameter, std=0.1)
     return model
 
 
@@ -64,7 +70,7 @@ def test_the_actor_matters_even_when_nobody_moves(awake: JEPA) -> None:
 def test_rows_of_a_batch_do_not_touch_each_other(awake: JEPA) -> None:
     latents, blocks, actors = window(4)
     alone = awake.predict(latents[2:3], blocks[2:3], actors[2:3])
-    torch.testing.assert_close(awake.predict(latents, blocks, actors)[2:3], alone)
+    torch.testing.assert_close(awake.predict(latents, blocks, actors)[2:3], alone, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -79,4 +85,5 @@ def test_the_cached_path_equals_the_plain_one(awake: JEPA, shared: bool) -> None
     fast = awake.predict_last(
         latents[:n, :-1], blocks[:n, :-1], actors[:n, :-1], latents[:n, -1], blocks[:, -1], actors[:, -1]
     )
-    torch.testing.assert_close(fast, plain, atol=1e-5, rtol=1e-5)
+    # The unroll's waves amplify rounding.
+    torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-4)

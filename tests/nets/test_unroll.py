@@ -126,21 +126,3 @@ def test_the_anchor_makes_the_head_read_what_was_imagined() -> None:
     predicted, states = model.predict_steps(*window(4))
     assert states is not None
     torch.testing.assert_close(linear(predicted), states[:, :, -1], atol=1e-3, rtol=0)
-
-
-@pytest.mark.parametrize("shared", [True, False])
-def test_the_cached_path_equals_the_plain_one_with_an_unroll(shared: bool) -> None:
-    torch.manual_seed(0)
-    model = wake(JEPA(SMALL)).eval()
-    assert isinstance(model, JEPA)
-    latents, blocks, actors = window(6)
-    if shared:
-        latents = latents[:1].expand(6, -1, -1)
-        blocks = torch.cat([blocks[:1, :-1].expand(6, -1, -1, -1, -1), blocks[:, -1:]], dim=1)
-        actors = torch.cat([actors[:1, :-1].expand(6, -1), actors[:, -1:]], dim=1)
-    plain = model.predict(latents, blocks, actors)[:, -1]
-    n = 1 if shared else 6
-    fast = model.predict_last(
-        latents[:n, :-1], blocks[:n, :-1], actors[:n, :-1], latents[:n, -1], blocks[:, -1], actors[:, -1]
-    )
-    torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-4)

@@ -41,21 +41,6 @@ class Dot:
         return np.broadcast_to(np.array(self.SEEN), (*latents.shape[:-2], 7)).copy()
 
 
-class Gate:
-    """A policy that moves only once it is let through."""
-
-    sees = "state"
-
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self.open = threading.Event()
-
-    def act(self, observation: Any, rng: np.random.Generator) -> np.ndarray:
-        self.entered.set()
-        assert self.open.wait(PATIENCE)
-        return np.zeros((5, 2))
-
-
 class Stumbler:
     """A policy that fails the first time it is asked, and gives a malformed block the second time."""
 
@@ -172,8 +157,8 @@ class Server:
 class Cast:
     """Opponents of the tests: scripted ones, a planner that needs "a model", and two awkward ones."""
 
-    def __init__(self) -> None:
-        self.gate = Gate()
+    def __init__(self, gate: Any) -> None:
+        self.gate = gate
         self.stumbler = Stumbler()
         self.load: Callable[[], Engine] = lambda: Engine(model=Dot(), name="toy", parameters=7)  # type: ignore[arg-type]
 
@@ -198,8 +183,8 @@ def dot() -> Dot:
 
 
 @pytest.fixture
-def cast() -> Cast:
-    return Cast()
+def cast(gate: Any) -> Cast:
+    return Cast(gate)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Literal
 
@@ -55,7 +56,7 @@ class PassivePolicy:
         return np.zeros((c.TURN_STEPS, 2))
 
 
-class _Pusher:
+class _Pusher(ABC):
     """A player that walks to a place at the block and pushes from there; what differs is which place and whereto."""
 
     sees: Literal["frames", "state"] = "state"
@@ -84,13 +85,13 @@ class _Pusher:
         index, push = _best_push(block, places, steps, heading, aim)
         return pace(ways[index], push)
 
+    @abstractmethod
     def _aim(self, block: Array, goals: Array) -> tuple[Array, Array]:
         """Unit vector (2,) along which the block shall go, and the point (2,) that it shall come near."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _dislike(self, places: Contacts, heading: Array, steps: Array) -> Array:
         """How bad it is (N,) to push at each place, given the env steps (N,) that it takes to get there."""
-        raise NotImplementedError
 
     def _reachable(self, places: Contacts, waiter: Array) -> Contacts:
         """The places at which an agent has room; all of them if none has."""

@@ -29,7 +29,7 @@ export class Playhead {
   }
 
   /**
-   * Move on by `ms`. Options: `dreams`, whether searches are shown; `calm`, whether steps jump instead of glide.
+   * Move on by `ms`. Options: `dreams`, whether searches are shown; `calm`, whether a turn is shown at once instead of step by step.
    * Gives the place where it stopped.
    */
   advance(match, ms, { dreams, calm, rest = REST_MS }) {
@@ -50,10 +50,10 @@ export class Playhead {
     if (iterations > 0) return this.#imagine(turn, iterations, left);
     this.dream = null;
     const end = STEPS * (turn + 1);
-    const stepMs = calm ? 1 : STEP_MS;
-    const needed = (end - this.k) * stepMs;
+    // Not merely fast: a frame that falls within the turn would show one of its steps.
+    const needed = calm ? 0 : (end - this.k) * STEP_MS;
     if (left < needed) {
-      this.k += left / stepMs;
+      this.k += left / STEP_MS;
       return 0;
     }
     this.k = end;
