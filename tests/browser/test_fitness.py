@@ -122,6 +122,21 @@ def test_reduced_motion_is_respected(sit_down):
     assert player.page.evaluate("document.getAnimations().length") == 0
 
 
+@pytest.mark.parametrize("ms", [0.5, 3.0, 16.0])
+def test_with_reduced_motion_no_moment_falls_within_a_turn(player, ms):
+    """However little time a frame has left when the turn begins."""
+    player.open()
+    k = player.page.evaluate(
+        """async (ms) => {
+          const { Playhead } = await import("./js/playhead.js");
+          const calm = { dreams: false, calm: true };
+          return new Playhead().advance({ length: 10, history: [{}, {}] }, ms, calm);
+        }""",
+        ms,
+    )
+    assert k == 5
+
+
 def test_motion_is_shown_where_it_is_welcome(sit_down):
     assert any(k % 1 for k in places_of_two_turns(sit_down(calm=False), "passive"))
 
