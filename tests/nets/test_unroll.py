@@ -115,6 +115,20 @@ def test_at_initialisation_a_model_with_an_unroll_predicts_that_nothing_changes(
     assert states.shape == (4, 3, 5, 8)
 
 
+def test_half_precision_does_not_reach_what_is_imagined() -> None:
+    torch.manual_seed(0)
+    model = wake(JEPA(SMALL)).eval()
+    assert isinstance(model, JEPA)
+    exact = model.imagine(*window(4))[2]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = model.imagine(*window(4))[2]
+        predicted = model.predict(*window(4))
+    assert exact is not None
+    assert mixed is not None
+    assert torch.equal(mixed, exact)
+    assert predicted.dtype == torch.float32
+
+
 def test_the_anchor_makes_the_head_read_what_was_imagined() -> None:
     torch.manual_seed(0)
     model = JEPA(SMALL).eval()

@@ -10,7 +10,7 @@ from pushjepa.nets import JEPA
 from pushjepa.physics import Board, Physics
 from pushjepa.relay.scene import Scene
 from pushjepa.relay.stages import get_stage
-from pushjepa.training.batches import FrameWindows, LatentWindows, SceneBatches, Turns, encode_episodes
+from pushjepa.training.batches import FrameWindows, LatentWindows, SceneBatches, Turns, encode_episodes, stage_numbers
 from pushjepa.training.presets import PhaseConfig, Preset
 
 PHASE = PhaseConfig("joint", steps=4, batch=16, learning_rate=1e-3)
@@ -75,6 +75,11 @@ def test_scenes_carry_the_number_of_their_stage() -> None:
     batch = SceneBatches(names, Physics(), 32, 24, seed=0)[0]
     drawn = [Scene(get_stage(names[k]), 32).draw(s.numpy()) for k, s in zip(batch.stage, batch.states, strict=True)]
     assert np.abs(np.stack(drawn).astype(int) - batch.frames.numpy().astype(int)).max() <= 16
+
+
+def test_a_stage_has_one_number_whatever_store_it_is_in() -> None:
+    assert SceneBatches(("gate",), Physics(), 32, 4, seed=0)[0].stage.tolist() == [2] * 4
+    assert stage_numbers(("open", "pillars", "gate")).tolist() == [0, 1, 2]
 
 
 def test_cached_latents_are_those_of_the_drawn_frames(store: EpisodeStore, tiny: Preset) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pushjepa.nets import JEPA, encode_state
-from pushjepa.training.modules import SMOOTH, JointPhase, TurnsPhase, build_optimizer, distance_loss
+from pushjepa.training.modules import SMOOTH, JointPhase, build_optimizer, distance_loss
 from pushjepa.training.presets import LossWeights, PhaseConfig, Preset
 
 PHASE = PhaseConfig("joint", steps=4, batch=16, learning_rate=1e-3)
@@ -68,9 +68,3 @@ def test_a_phase_may_weigh_sigreg_its_own_way(tiny: Preset) -> None:
     model = JEPA(tiny.model)
     assert JointPhase(model, PHASE, LossWeights(sigreg=0.5), seed=0).sigreg_weight() == 0.5
     assert JointPhase(model, replace(PHASE, sigreg=0.0), LossWeights(sigreg=0.5), seed=0).sigreg_weight() == 0.0
-
-
-def test_turns_need_an_unroll(tiny: Preset) -> None:
-    model = JEPA(replace(tiny.model, unroll_hidden=0))
-    with pytest.raises(ValueError, match="unroll_hidden = 0"):
-        TurnsPhase(model, PHASE, LossWeights(), seed=0)

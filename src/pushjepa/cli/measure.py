@@ -118,8 +118,7 @@ def calibrate(
 def _print_calibration(rows: Sequence[Row]) -> None:
     """Mean and 95th percentile of each error; the intervals stand in the JSON.
 
-    ``simulator`` is what the true simulator is off by when it starts from what the model decodes: the least that a
-    prediction could be off by.
+    ``simulator`` is what the true simulator is off by when it starts from what the model decodes: the cost of seeing.
     """
     table = Table(title=f"{rows[0]['episodes']} {rows[0]['source']}: mean (95th percentile)")
     for name in ("turns", "of which", "n", "agent px", "waiter px", "block px", "angle deg", "copy px", "push"):

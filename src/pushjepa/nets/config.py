@@ -24,7 +24,8 @@ class ModelConfig:
         action_encoder: ``mlp`` with the actor given explicitly, or ``linear`` as published (actor implicit).
         head_hidden: hidden width of the state head.
         unroll_hidden, unroll_layers: sizes of the step unroll; a width of 0 leaves it out, as published.
-        unroll_waves: Fourier features of each distance between bodies, a multiple of 8; a place on the board has half.
+        unroll_waves: frequencies of the Fourier features of each distance between bodies, a multiple of 8; those of a
+            place on the board are half as many.
     """
 
     encoder: str = "keypoint"

@@ -33,7 +33,7 @@ class JEPA(nn.Module):
 
     frame -> encoder -> projector -> latent; (latents, actions) -> predictor -> next latent; latent -> head -> state.
     With ``unroll_hidden`` the predictor's tokens and conditions also carry what :class:`StepUnroll` imagines, and its
-    output is held to it: ``anchor`` turns what the head still reads differently into a change of the latent.
+    output is drawn to it: ``anchor`` turns what the head still reads differently into a change of the latent.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -93,6 +93,10 @@ class JEPA(nn.Module):
 
         The states (B, T, frameskip, 8) are those after each env step; None without an unroll.
         """
+        if torch.is_autocast_enabled(latents.device.type):
+            # In bf16 neighbouring positions are a pixel apart, and the waves' phases half a radian.
+            with torch.autocast(latents.device.type, enabled=False):
+                return self.imagine(latents.float(), blocks, actors)
         conditions = self.actions(blocks, actors)
         if self.unroll is None or self.lift is None:
             return latents, conditions, None
@@ -104,9 +108,12 @@ class JEPA(nn.Module):
         return latents + lifted, conditions + lifted, states.unflatten(0, latents.shape[:2])
 
     def _anchored(self, predicted: Tensor, states: Tensor | None) -> Tensor:
-        """Predicted latents (..., D), moved so that the head reads the last of the imagined states (..., steps, 8)."""
+        """Predicted latents (..., D), a learned step nearer to the last of the imagined states (..., steps, 8)."""
         if states is None or self.anchor is None:
             return predicted
+        if torch.is_autocast_enabled(predicted.device.type):
+            with torch.autocast(predicted.device.type, enabled=False):
+                return self._anchored(predicted.float(), states)
         return predicted + self.anchor(states[..., -1, :] - self.head(predicted))
 
     def parameters_by_part(self) -> dict[str, int]:

@@ -69,7 +69,7 @@ class StepUnroll(nn.Module):
             states: (N, 8) at the turns' start, as the state head gives them.
             scene: (N, SCENES) how much each stage is believed in.
             blocks: (N, steps, 2, 2) joint action blocks.
-            actors: (N,) who acts; -1 (nobody) is taken for p1 told to stand still.
+            actors: (N,) who acts; -1 (nobody, whose block is zero) is taken for p1.
 
         Returns:
             (N, steps, 8) the state after each step, and (N, MEMORY) what is remembered of the turn.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from functools import partial
 from typing import Annotated, Any
@@ -37,6 +38,7 @@ from pushjepa.server.session import Session
 from pushjepa.server.store import MatchStore, StoredMatch, Tally
 from pushjepa.server.views import match_state, summary_view
 
+log = logging.getLogger("pushjepa.server")
 _GIFS_WAITING = 4  # pictures that may wait for the one that is being made
 _STATUS: dict[ErrorCode, int] = {
     "unknown_match": status.HTTP_404_NOT_FOUND,
@@ -184,7 +186,8 @@ def add_failures(app: FastAPI) -> None:
         return _failure("malformed", f"{where}: {first['msg']}", status.HTTP_400_BAD_REQUEST)
 
     @app.exception_handler(sqlite3.Error)
-    def store_error(_: Request, __: sqlite3.Error) -> Response:
+    def store_error(request: Request, error: sqlite3.Error) -> Response:
+        log.error("the store failed on %s", request.url.path, exc_info=error)
         return _failure("internal", "the store of matches failed; try again", status.HTTP_500_INTERNAL_SERVER_ERROR)
 
 

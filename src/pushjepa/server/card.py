@@ -21,7 +21,8 @@ class ModelCard(Part):
 
     ``parts`` are without the total, which is ``parameters``. ``model``, ``data``, ``loss`` and ``phases`` are the
     configuration that it was trained with. ``metrics`` are the figures at the end of each phase, ``measured`` those of
-    the last: ``*_px`` in board pixels, ``*_deg`` in degrees.
+    the last: ``*_px`` in board pixels, ``*_deg`` in degrees. ``assembled`` says how a model came about whose phases
+    were not run one after another; else it is empty.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ModelCard(Part):
     phases: list[dict[str, Any]]
     metrics: dict[str, dict[str, float | None]]
     measured: dict[str, float | None]
+    assembled: str
     card: str
 
 
@@ -62,6 +64,7 @@ def read_card(folder: Path) -> ModelCard:
             phases=preset.get("phases", []),
             metrics=metrics,
             measured=list(metrics.values())[-1] if metrics else {},
+            assembled=config.get("assembled", ""),
             card=text.read_text(encoding="utf-8") if text.is_file() else "",
         )
     except (KeyError, AttributeError, TypeError, ValueError) as error:

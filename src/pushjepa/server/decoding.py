@@ -19,7 +19,7 @@ def decode_match(model: WorldModel, match: Match, turns: Sequence[int]) -> list[
     Draws its own frames and changes nothing in ``match``, so it may run beside a policy that thinks about it.
     """
     states = np.stack([match.states[turn] for turn in turns])
-    frames = np.stack([_scene(match, turn, model.spec.frame_size).draw(match.states[turn]) for turn in turns])
+    frames = np.stack([scene_at(match, turn, model.spec.frame_size).draw(match.states[turn]) for turn in turns])
     found = model.decode(model.encode(frames)).reshape(len(turns), -1)
     found[:, 6] = wrap_angle(found[:, 6])
     return [
@@ -28,7 +28,7 @@ def decode_match(model: WorldModel, match: Match, turns: Sequence[int]) -> list[
     ]
 
 
-def _scene(match: Match, turn: int, size: int) -> Scene:
-    """As the policies see it: drawn under the laws of the turn that follows."""
+def scene_at(match: Match, turn: int, size: int) -> Scene:
+    """The board as policies see it before ``turn``: drawn under that turn's laws, at the end under the last one's."""
     physics = match.setup.physics_at(min(turn, MATCH_TURNS - 1))
     return Scene(match.stage, size, physics.block_shape, physics.block_scale)

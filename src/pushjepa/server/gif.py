@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from pushjepa.physics.constants import STEP_SECONDS
-from pushjepa.relay import MATCH_TURNS, Scene
+from pushjepa.server.decoding import scene_at
 from pushjepa.server.session import Session
 
 SIZE = 320  #: px
@@ -22,9 +22,9 @@ def match_gif(session: Session, size: int = SIZE) -> bytes:
         session: the match.
         size: height and width in pixels.
     """
-    frames = [_scene(session, 0, size).draw(session.match.states[0])]
+    frames = [scene_at(session.match, 0, size).draw(session.match.states[0])]
     for turn in session.turns:
-        scene = _scene(session, turn.index, size)
+        scene = scene_at(session.match, turn.index, size)
         frames += [scene.draw(state) for state in turn.states]
     animation = cv2.Animation()
     animation.frames = [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]  # OpenCV writes BGR
@@ -35,9 +35,3 @@ def match_gif(session: Session, size: int = SIZE) -> bytes:
     if not done:
         raise RuntimeError("OpenCV could not write the GIF")
     return bytes(data)
-
-
-def _scene(session: Session, turn: int, size: int) -> Scene:
-    """The board under the laws of ``turn``."""
-    physics = session.setup.physics_at(min(turn, MATCH_TURNS - 1))
-    return Scene(session.match.stage, size, physics.block_shape, physics.block_scale)

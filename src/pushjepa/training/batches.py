@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import lightning as L
 import numpy as np
@@ -16,9 +17,9 @@ from tqdm import tqdm
 from pushjepa.data import EpisodeStore, Windows, draw_states, draw_windows, make_scenes, random_scenes
 from pushjepa.data.store import Episodes
 from pushjepa.data.windows import WindowBatch as StateWindows
-from pushjepa.nets import JEPA
+from pushjepa.nets import JEPA, SCENES
 from pushjepa.physics import Physics
-from pushjepa.relay.stages import get_stage
+from pushjepa.relay.stages import STAGES, get_stage
 from pushjepa.training.modules import SceneBatch, TurnBatch, WindowBatch
 from pushjepa.training.presets import PhaseConfig
 
@@ -28,6 +29,18 @@ _BLUR_DEGREES = 0.5  # of angle for each px of position: what the state head's e
 
 
 Batch = SceneBatch | TurnBatch | WindowBatch
+
+
+def stage_numbers(stages: Sequence[str]) -> NDArray[np.int64]:
+    """The game's own numbers of some stages (K,): the same in every store, so that weights can move between them.
+
+    Raises:
+        ValueError: a stage beyond what a model can tell apart.
+    """
+    numbers = np.array([list(STAGES).index(get_stage(name).name) for name in stages], dtype=np.int64)
+    if numbers.max() >= SCENES:
+        raise ValueError(f"a model can tell {SCENES} stages apart; {stages[int(numbers.argmax())]!r} is one too many")
+    return numbers
 
 
 class Batches(Dataset[Batch], ABC):
@@ -53,6 +66,7 @@ class SceneBatches(Batches):
         self._stages = stages
         self._physics = physics
         self._scenes = make_scenes(stages, frame_size, physics)
+        self._numbers = stage_numbers(stages)
 
     def make(self, rng: np.random.Generator, size: int) -> SceneBatch:
         which = np.sort(rng.integers(len(self._stages), size=size))
@@ -64,7 +78,7 @@ class SceneBatches(Batches):
             ]
         )
         frames = torch.from_numpy(draw_states(states, which, self._scenes))
-        return SceneBatch(frames, _float(states), torch.from_numpy(which))
+        return SceneBatch(frames, _float(states), torch.from_numpy(self._numbers[which]))
 
 
 class FrameWindows(Batches):
@@ -74,12 +88,13 @@ class FrameWindows(Batches):
         super().__init__(phase.batch, seed)
         self._moved = phase.moved
         self._windows = Windows(episodes, history)
+        self._numbers = stage_numbers(episodes.stages)
         self._scenes = make_scenes(episodes.stages, frame_size, episodes.physics)
 
     def make(self, rng: np.random.Generator, size: int) -> WindowBatch:
         batch = self._windows.sample(rng, size, moved=self._moved, mirror=True)
         items = torch.from_numpy(draw_windows(batch, self._scenes))
-        return _windows(items, batch)
+        return _windows(items, batch, self._numbers)
 
 
 class LatentWindows(Batches):
@@ -89,12 +104,13 @@ class LatentWindows(Batches):
         super().__init__(phase.batch, seed)
         self._moved = phase.moved
         self._windows = Windows(episodes, history)
+        self._numbers = stage_numbers(episodes.stages)
         self._latents = latents
 
     def make(self, rng: np.random.Generator, size: int) -> WindowBatch:
         batch = self._windows.sample(rng, size, moved=self._moved)
         items = self._latents[torch.from_numpy(batch.frame)]
-        return _windows(items, batch)
+        return _windows(items, batch, self._numbers)
 
 
 class Turns(Batches):
@@ -105,6 +121,7 @@ class Turns(Batches):
         self._moved = phase.moved
         self._blur = phase.blur
         self._windows = Windows(episodes, history=1)
+        self._numbers = stage_numbers(episodes.stages)
 
     def make(self, rng: np.random.Generator, size: int) -> TurnBatch:
         batch = self._windows.sample(rng, size, moved=self._moved)
@@ -117,13 +134,13 @@ class Turns(Batches):
             steps=_float(batch.steps[:, 0]),
             blocks=_float(batch.blocks[:, 0]),
             actors=torch.from_numpy(batch.actors[:, 0]),
-            stage=torch.from_numpy(batch.stage),
+            stage=torch.from_numpy(self._numbers[batch.stage]),
         )
 
 
-def _windows(items: Tensor, batch: StateWindows) -> WindowBatch:
+def _windows(items: Tensor, batch: StateWindows, numbers: NDArray[np.int64]) -> WindowBatch:
     """The training batch of ``batch``, whose frames or latents are ``items`` (B, T+1, ...)."""
-    actors, stage = torch.from_numpy(batch.actors), torch.from_numpy(batch.stage)
+    actors, stage = torch.from_numpy(batch.actors), torch.from_numpy(numbers[batch.stage])
     return WindowBatch(items, _float(batch.states), _float(batch.steps), _float(batch.blocks), actors, stage)
 
 

@@ -33,7 +33,8 @@ def write_card(
         f"Seed {preset.seed}. History {model.config.history} frames, one action block of {model.config.frameskip} env "
         f"steps between them, frames of {model.config.frame_size} px.\n",
         "## Validation at the end of each phase\n",
-        "Board pixels and degrees; `turn_*` over held-out turns that moved the block by more than 10 px.\n",
+        "Board pixels and degrees; `turn_*` over held-out turns that moved the block by more than 10 px, in `turns` from "
+        "true positions blurred a little, elsewhere from frames. `seconds` are those of the phase's last sitting.\n",
         _metric_table(metrics),
     ]
     (folder / CARD).write_text("\n".join(sections))
@@ -58,10 +59,32 @@ def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
 
 def _phase_table(preset: Preset) -> str:
     rows = [
-        (i, p.kind, f"{p.steps:,}", p.batch, *_rates(p), _sigreg(p, preset), _norms(p))
+        (
+            i,
+            p.kind,
+            f"{p.steps:,}",
+            p.batch,
+            f"{p.moved:g}",
+            f"{p.episodes:,}" if p.episodes else "all",
+            *_rates(p),
+            _sigreg(p, preset),
+            _norms(p),
+        )
         for i, p in enumerate(preset.phases)
     ]
-    head = ("#", "phase", "steps", "batch", "AdamW's peak rate", "Muon's", "weight decay", "SIGReg", "BatchNorm")
+    head = (
+        "#",
+        "phase",
+        "steps",
+        "batch",
+        "moved",
+        "episodes",
+        "AdamW's peak rate",
+        "Muon's",
+        "weight decay",
+        "SIGReg",
+        "BatchNorm",
+    )
     return _table(head, rows)
 
 

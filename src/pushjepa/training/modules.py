@@ -61,8 +61,8 @@ SMOOTH = 0.01  #: distance (half boards, so 2.5 px) below which the state loss i
 def distance_loss(decoded: Tensor, states: Tensor) -> Tensor:
     """A tenth of the mean distance between decoded numbers (..., 8) and states (..., 7), smooth near zero.
 
-    Four points count alike: both agents, the block, and its heading on the unit circle. The squared error would be
-    ruled by the few turns in which a glancing contact goes another way; distance is what is measured and planned with.
+    Four points count alike: both agents, the block, and its heading on the unit circle. Distance is what
+    is measured and planned with; a squared error weighs the few turns most in which a glancing contact goes astray.
     """
     apart = (decoded - encode_state(states)).unflatten(-1, (4, 2))
     return 0.1 * ((apart.square().sum(-1) + SMOOTH**2).sqrt() - SMOOTH).mean()
@@ -215,8 +215,7 @@ class TurnsPhase(Phase):
 
     def __init__(self, model: JEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
         super().__init__(model, phase, loss, seed)
-        if model.unroll is None:
-            raise ValueError("the phase turns trains the step unroll, and this preset has none (unroll_hidden = 0)")
+        assert model.unroll is not None  # a preset without one has no such phase
         self.unroll = model.unroll
 
     def imagine(self, batch: TurnBatch) -> Tensor:
@@ -265,8 +264,8 @@ class LatentsPhase(JointPhase):
 def build_optimizer(model: JEPA, phase: PhaseConfig) -> torch.optim.Optimizer:
     """AdamW for what is trained in ``phase``, with Muon for the layers' matrices if the phase gives them a rate.
 
-    Muon (Jordan et al., 2024) orthogonalises the step of each hidden matrix; a phase learns from about a third fewer
-    samples with it. timm's version takes AdamW for the groups that are marked so.
+    Muon (Jordan et al., 2024) orthogonalises the step of each hidden matrix. timm's version takes AdamW for the groups
+    that are marked so.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not phase.matrix_rate:

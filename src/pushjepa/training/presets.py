@@ -69,6 +69,12 @@ class PhaseConfig:
         for name in ("steps", "batch", "learning_rate", "validate_every", "validation"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"phase {self.kind}: {name} must be positive, got {getattr(self, name)}")
+        for name in ("matrix_rate", "sigreg", "blur", "moved", "episodes"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"phase {self.kind}: {name} must not be negative, got {value}")
+        if self.kind in ("turns", "latents") and (self.sigreg is not None or self.frozen_norm):
+            raise ValueError(f"phase {self.kind}: the encoder rests, so sigreg and frozen_norm mean nothing")
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,10 @@ class Preset:
     model: ModelConfig
     loss: LossWeights
     phases: tuple[PhaseConfig, ...]
+
+    def __post_init__(self) -> None:
+        if not self.model.unroll_hidden and any(phase.kind == "turns" for phase in self.phases):
+            raise ValueError(f"preset {self.name}: the phase turns trains the step unroll, and unroll_hidden is 0")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

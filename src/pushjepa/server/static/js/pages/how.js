@@ -8,7 +8,7 @@ import { figureOfSearch } from "./search-figure.js";
 const count = (value) => value.toLocaleString("en");
 const millions = (value) => (value >= 1e6 ? `${(value / 1e6).toFixed(1)} million` : count(value));
 const PART_WORDS = {
-  encoder: "frame → features", projector: "features → latent", actions: "a turn → latent", predictor: "what happens next", head: "latent → positions",
+  encoder: "frame → features", projector: "features → latent", actions: "a turn → latent", predictor: "what happens next", head: "latent → positions", scene: "latent → stage", unroll: "a turn, step by step", lift: "steps → predictor", anchor: "steps → latent",
 };
 
 /** Fill the page. match: the one on the board, whose last plan is the illustration. */
@@ -35,7 +35,7 @@ function opening() {
 }
 
 function section(title, ...paragraphs) {
-  return h("section", {}, h("h2", {}, title), ...paragraphs.map((words) => (typeof words === "string" ? h("p", {}, words) : words)));
+  return h("section", {}, h("h2", {}, title), ...paragraphs.filter(Boolean).map((words) => (typeof words === "string" ? h("p", {}, words) : words)));
 }
 
 function look({ history, frame_size: size, model, parts, parameters, name }) {
@@ -49,7 +49,8 @@ function look({ history, frame_size: size, model, parts, parameters, name }) {
     h("i", { "aria-hidden": "true" }, "→"),
     h("div", { class: "known" }, h("b", {}, "read-out"), h("small", {}, "where the discs and the T would be")));
   return section("It sees pixels and nothing else",
-    `The model, ${name}, gets the last ${history} pictures. An encoder turns each into a latent: ${width} numbers that hold what matters and drop the rest. A transformer takes latents and a move, and says what the latent after that move will be. That is the whole trick of a joint-embedding predictive architecture (JEPA): it predicts in the latent space and never paints a picture.`,
+    `The model, ${name}, gets the last ${history} pictures. An encoder turns each into a latent: ${width} numbers that hold what matters and drop the rest. A predictor takes latents and a move, and says what the latent after that move will be. That is the trick of a joint-embedding predictive architecture (JEPA): it predicts in the latent space and never paints a picture.`,
+    model.unroll_hidden ? "Its predictor has help: what the read-out finds in the latent goes, step by step, through a small simulator that the model has learned from recorded turns, and a transformer turns what comes of it into the next latent." : "",
     h("figure", {}, flow, h("figcaption", {}, "From pictures to an imagined position. A small read-out turns a latent back into positions, so that a future can be given a price, and so that you can see it.")),
     h("figure", {}, sizes(parts, parameters), h("figcaption", {}, `Where its ${millions(parameters)} parameters are.`)));
 }
@@ -104,7 +105,7 @@ function lessons({ loss, model }) {
     "One more lesson is in the data: in training, as in play, the same side acts for a whole turn. With sides that alternated at every step, an earlier system of this kind never learned which disc was whose.");
 }
 
-function training({ data, phases, metrics }) {
+function training({ data, phases, metrics, assembled }) {
   const told = data.episodes ? `It learned from ${count(data.episodes)} short episodes of ${data.steps} steps each (${count(data.episodes * data.steps)} steps)` : "It learned from recorded episodes";
   const stages = data.stages?.length ? `, on the stages ${data.stages.join(", ")}` : "";
   const keys = Object.keys(metrics);
@@ -113,8 +114,8 @@ function training({ data, phases, metrics }) {
   const rows = phases.map((phase) => h("tr", {}, h("td", {}, phase.kind), h("td", {}, count(phase.steps)), h("td", {}, String(phase.batch)), h("td", {}, String(phase.learning_rate))));
   const table = h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...rows)));
   return section("How it was trained",
-    `${told}${stages}: pushes, approaches, idle drifting.${hours ? ` The phases took ${hours.toFixed(1)} hours in all.` : ""}`,
-    phases.length ? h("figure", {}, table, h("figcaption", {}, "The phases of its training, one after another.")) : "");
+    `${told}${stages}: pushes, approaches, idle drifting.${assembled ? ` ${assembled}` : hours ? ` The phases took ${hours.toFixed(1)} hours in all.` : ""}`,
+    phases.length ? h("figure", {}, table, h("figcaption", {}, assembled ? "The phases of its training, as the recipe has them." : "The phases of its training, one after another.")) : "");
 }
 
 function fullCard({ card }) {
