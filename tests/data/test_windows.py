@@ -12,7 +12,7 @@ from pushjepa.data import (
     make_scenes,
     mirror_window,
 )
-from pushjepa.data.windows import MOVED
+from pushjepa.data.windows import BLOCKED, MOVED
 from pushjepa.physics import Board, Physics, mirror_state
 from pushjepa.relay import STAGES, Match, MatchSetup, last_history
 
@@ -97,6 +97,33 @@ def test_moved_windows_can_be_asked_for(episodes):
     assert plain == pytest.approx(windows.moved.mean(), abs=0.05)
     assert share(windows.sample(rng, 4000, moved=0.6)) == pytest.approx(0.6 + 0.4 * plain, abs=0.05)
     assert share(windows.sample(rng, 100, moved=1.0)) == 1.0
+
+
+def test_blocked_windows_are_those_in_which_an_agent_is_stopped(episodes):
+    windows = Windows(episodes)
+    assert 0.01 < windows.blocked.mean() < 0.2
+    assert not (windows.blocked & windows.moved).any()
+    batch = windows.at(np.arange(len(windows)))
+    actor = batch.actors[:, 2]
+    rows = np.arange(len(batch))
+    before, after = (batch.states[:, k, :4].reshape(-1, 2, 2)[rows, actor] for k in (2, 3))
+    told = before + 40.0 * batch.blocks[rows, 2, :, actor].sum(axis=1)
+    off = np.hypot(*(after - told).T)
+    np.testing.assert_array_equal(windows.blocked, (off > BLOCKED) & ~windows.moved)
+    # An agent that nothing stops is not blocked: far from all, it ends where it was told but for its lag.
+    assert np.median(off[~windows.blocked & ~windows.moved]) < 10.0
+
+
+def test_blocked_windows_can_be_asked_for(episodes):
+    windows = Windows(episodes)
+    rows = windows.sample(np.random.default_rng(0), 4000, moved=0.3, blocked=0.5)
+    travel = rows.states[:, 3, 4:6] - rows.states[:, 2, 4:6]
+    moved = np.hypot(travel[:, 0], travel[:, 1]) > MOVED
+    assert moved.mean() == pytest.approx(0.3 + 0.2 * windows.moved.mean(), abs=0.05)
+    actor = rows.actors[:, 2]
+    went = np.hypot(*(rows.states[:, 3] - rows.states[:, 2])[:, :4].reshape(-1, 2, 2)[np.arange(4000), actor].T)
+    told = np.hypot(*(40.0 * rows.blocks[np.arange(4000), 2, :, actor].sum(axis=1)).T)
+    assert ((told - went > 15.0) & ~moved).mean() > 0.25
 
 
 def test_sampling_is_a_function_of_the_generator(episodes):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pushjepa.data.scenes import random_scenes
 from pushjepa.data.store import Episodes
 from pushjepa.physics import Physics, mirror_block, mirror_state
-from pushjepa.physics.constants import TURN_STEPS
+from pushjepa.physics.constants import STEP_SECONDS, TURN_STEPS
 from pushjepa.relay.scene import Frame, Scene
 from pushjepa.relay.stages import get_stage
 
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 MOVED = 10.0  #: px the block must travel in a turn for the turn to count as one that moved it
+BLOCKED = 25.0  #: px an agent must end away from where its actions alone would lead; from rest it lags by up to 10
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Windows:
         episode: (W,) episode of each window.
         turn: (W,) its newest context frame, counted in turn boundaries.
         moved: (W,) whether the first turn after the context moves the block by more than ``MOVED`` px.
+        blocked: (W,) whether in that turn the block stays and yet the acting agent is stopped: by a wall, an obstacle,
+            the other agent or a block that gives no way; see ``BLOCKED``.
 
     Raises:
         ValueError: lengths that do not fit the episodes.
@@ -92,7 +95,8 @@ class Windows:
         self.turn = np.tile(np.arange(starts), len(episodes))
         travel = np.diff(episodes.boundaries[..., 4:6], axis=1)  # (N, T, 2)
         self.moved = (np.hypot(travel[..., 0], travel[..., 1]) > MOVED)[self.episode, self.turn]
-        self._moved_rows = np.flatnonzero(self.moved)
+        self.blocked = (_astray(episodes) > BLOCKED)[self.episode, self.turn] & ~self.moved
+        self._moved_rows, self._blocked_rows = np.flatnonzero(self.moved), np.flatnonzero(self.blocked)
 
     def __len__(self) -> int:
         return len(self.episode)
@@ -121,7 +125,9 @@ class Windows:
             mirrored=np.zeros(len(frames), dtype=bool),
         )
 
-    def sample(self, rng: np.random.Generator, n: int, moved: float = 0.0, mirror: bool = False) -> WindowBatch:
+    def sample(
+        self, rng: np.random.Generator, n: int, moved: float = 0.0, mirror: bool = False, blocked: float = 0.0
+    ) -> WindowBatch:
         """``n`` windows with replacement.
 
         Args:
@@ -129,13 +135,32 @@ class Windows:
             n: how many.
             moved: share drawn from the windows whose next turn moves the block; the rest is drawn from all.
             mirror: whether to show each with even chance from the other seat.
+            blocked: share drawn from the windows in whose next turn the agent is stopped.
         """
         rows = rng.integers(len(self), size=n)
-        if moved > 0.0 and len(self._moved_rows):
-            chosen = rng.random(n) < moved
-            rows[chosen] = self._moved_rows[rng.integers(len(self._moved_rows), size=int(chosen.sum()))]
+        luck = rng.random(n)
+        rows = _draw(rng, rows, luck < moved, self._moved_rows)
+        rows = _draw(rng, rows, (luck >= moved) & (luck < moved + blocked), self._blocked_rows)
         batch = self.at(rows)
         return mirror_window(batch, rng.random(n) < 0.5) if mirror else batch
+
+
+def _astray(episodes: Episodes) -> NDArray[np.float64]:
+    """How far the acting agent ends each turn (N, T) from where its actions alone would lead, px."""
+    at = np.arange(len(episodes))[:, None], np.arange(episodes.turns)[None]
+    travel = np.diff(episodes.boundaries, axis=1)[..., :4].reshape(len(episodes), episodes.turns, 2, 2)
+    told = episodes.blocks.sum(axis=2) * (episodes.physics.agent_speed * STEP_SECONDS)  # (N, T, agents, 2)
+    off = (travel - told)[*at, episodes.actors]
+    return np.asarray(np.hypot(off[..., 0], off[..., 1]))
+
+
+def _draw(
+    rng: np.random.Generator, rows: NDArray[np.int64], chosen: NDArray[np.bool_], pool: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """``rows`` with those ``chosen`` replaced by draws from ``pool``, if there is anything in it."""
+    if len(pool) and chosen.any():
+        rows[chosen] = pool[rng.integers(len(pool), size=int(chosen.sum()))]
+    return rows
 
 
 def mirror_window(batch: WindowBatch, rows: NDArray[np.bool_] | None = None) -> WindowBatch:

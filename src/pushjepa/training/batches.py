@@ -86,13 +86,13 @@ class FrameWindows(Batches):
 
     def __init__(self, episodes: Episodes, history: int, frame_size: int, phase: PhaseConfig, seed: int) -> None:
         super().__init__(phase.batch, seed)
-        self._moved = phase.moved
+        self._moved, self._blocked = phase.moved, phase.blocked
         self._windows = Windows(episodes, history)
         self._numbers = stage_numbers(episodes.stages)
         self._scenes = make_scenes(episodes.stages, frame_size, episodes.physics)
 
     def make(self, rng: np.random.Generator, size: int) -> WindowBatch:
-        batch = self._windows.sample(rng, size, moved=self._moved, mirror=True)
+        batch = self._windows.sample(rng, size, moved=self._moved, blocked=self._blocked, mirror=True)
         items = torch.from_numpy(draw_windows(batch, self._scenes))
         return _windows(items, batch, self._numbers)
 
@@ -102,13 +102,13 @@ class LatentWindows(Batches):
 
     def __init__(self, episodes: Episodes, latents: Tensor, history: int, phase: PhaseConfig, seed: int) -> None:
         super().__init__(phase.batch, seed)
-        self._moved = phase.moved
+        self._moved, self._blocked = phase.moved, phase.blocked
         self._windows = Windows(episodes, history)
         self._numbers = stage_numbers(episodes.stages)
         self._latents = latents
 
     def make(self, rng: np.random.Generator, size: int) -> WindowBatch:
-        batch = self._windows.sample(rng, size, moved=self._moved)
+        batch = self._windows.sample(rng, size, moved=self._moved, blocked=self._blocked)
         items = self._latents[torch.from_numpy(batch.frame)]
         return _windows(items, batch, self._numbers)
 
@@ -118,13 +118,13 @@ class Turns(Batches):
 
     def __init__(self, episodes: Episodes, phase: PhaseConfig, seed: int) -> None:
         super().__init__(phase.batch, seed)
-        self._moved = phase.moved
+        self._moved, self._blocked = phase.moved, phase.blocked
         self._blur = phase.blur
         self._windows = Windows(episodes, history=1)
         self._numbers = stage_numbers(episodes.stages)
 
     def make(self, rng: np.random.Generator, size: int) -> TurnBatch:
-        batch = self._windows.sample(rng, size, moved=self._moved)
+        batch = self._windows.sample(rng, size, moved=self._moved, blocked=self._blocked)
         before = batch.states[:, 0]
         scale = np.array([1.0] * 6 + [math.radians(_BLUR_DEGREES)])
         blur = rng.uniform(0.0, self._blur, (size, 1)) * scale * rng.standard_normal(before.shape)

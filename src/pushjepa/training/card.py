@@ -33,8 +33,8 @@ def write_card(
         f"Seed {preset.seed}. History {model.config.history} frames, one action block of {model.config.frameskip} env "
         f"steps between them, frames of {model.config.frame_size} px.\n",
         "## Validation at the end of each phase\n",
-        "Board pixels and degrees; `turn_*` over held-out turns that moved the block by more than 10 px, in `turns` from "
-        "true positions blurred a little, elsewhere from frames. `seconds` are those of the phase's last sitting.\n",
+        "Board pixels and degrees; `turn_*` over held-out turns that moved the block by more than 10 px, in `turns` "
+        "from true positions blurred a little, elsewhere from frames. `seconds` are those of a phase's last sitting.\n",
         _metric_table(metrics),
     ]
     (folder / CARD).write_text("\n".join(sections))
