@@ -111,7 +111,7 @@ def test_training_without_torch_says_what_to_install(command: Command, monkeypat
     code, _, err = command("train")
     assert code == 2
     assert one_line(err), err
-    assert "pip install 'pushjepa[train]'" in err
+    assert "tools/setup.sh full" in err
 
 
 def test_interrupt_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -43,5 +43,5 @@ def test_a_file_is_not_overwritten(episodes, tmp_path):
 
 def test_without_h5py_it_says_what_to_install(episodes, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(ValueError, match="install the extra: pip install 'pushjepa\\[train\\]'"):
+    with pytest.raises(ValueError, match="install the extra `train`"):
         export_hdf5(episodes, tmp_path / "out.h5")

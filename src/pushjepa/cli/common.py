@@ -38,7 +38,7 @@ def missing_extra(error: ModuleNotFoundError, what: str) -> ValueError:
     """
     if (error.name or "").startswith("pushjepa"):
         raise error
-    return ValueError(f"{what} needs {error.name}; install the extra: pip install 'pushjepa[train]'")
+    return ValueError(f"{what} needs {error.name}; install the extra `train`: tools/setup.sh full")
 
 
 @contextmanager

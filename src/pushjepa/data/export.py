@@ -73,5 +73,5 @@ def _import_h5py() -> Any:
     try:
         import h5py
     except ImportError as error:
-        raise ValueError("writing HDF5 needs h5py; install the extra: pip install 'pushjepa[train]'") from error
+        raise ValueError("writing HDF5 needs h5py; install the extra `train`: tools/setup.sh full") from error
     return h5py

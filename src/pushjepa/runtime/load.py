@@ -44,5 +44,5 @@ def load_model(
     try:
         from pushjepa.runtime.torch_backend import TorchBackend
     except ModuleNotFoundError as error:
-        raise ValueError(f"the torch backend needs {error.name}: pip install 'pushjepa[train]'") from None
+        raise ValueError(f"the torch backend needs {error.name}; run tools/setup.sh full") from None
     return TorchBackend(folder, spec_of(config), config["name"], config["model"], threads, device)

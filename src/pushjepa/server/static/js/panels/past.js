@@ -12,7 +12,7 @@ export function showPast(match, count, names, visit) {
   shown = key;
   $("past-empty").hidden = count > 0;
   $("past").hidden = count === 0;
-  const head = ["", "Who", "Pushed", "Thought", "Off by", "Ratio"].map((words) => h("th", { scope: "col" }, words || h("span", { class: "sr" }, "Turn")));
+  const head = ["", "Who", "Pushed", "Thought", "Block off", "Push"].map((words) => h("th", { scope: "col" }, words || h("span", { class: "sr" }, "Turn")));
   const rows = match.history.slice(0, count).map((turn) => rowOf(match, turn, names, visit));
   $("past").replaceChildren(h("table", {}, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...rows.reverse())));
 }
