@@ -12,7 +12,7 @@ from pushjepa.data import (
     make_scenes,
     mirror_window,
 )
-from pushjepa.data.windows import BLOCKED, MOVED
+from pushjepa.data.windows import BLOCKED, JOSTLED, MOVED
 from pushjepa.physics import Board, Physics, mirror_state
 from pushjepa.relay import STAGES, Match, MatchSetup, last_history
 
@@ -124,6 +124,22 @@ def test_blocked_windows_can_be_asked_for(episodes):
     went = np.hypot(*(rows.states[:, 3] - rows.states[:, 2])[:, :4].reshape(-1, 2, 2)[np.arange(4000), actor].T)
     told = np.hypot(*(40.0 * rows.blocks[np.arange(4000), 2, :, actor].sum(axis=1)).T)
     assert ((told - went > 15.0) & ~moved).mean() > 0.25
+
+
+def test_windows_in_which_the_waiting_agent_is_pushed_can_be_asked_for(episodes):
+    windows = Windows(episodes)
+
+    def pushed(batch):
+        rows, waiter = np.arange(len(batch)), 1 - batch.actors[:, 2]
+        went = (batch.states[:, 3] - batch.states[:, 2])[:, :4].reshape(-1, 2, 2)[rows, waiter]
+        return np.hypot(*went.T) > JOSTLED
+
+    np.testing.assert_array_equal(windows.jostled, pushed(windows.at(np.arange(len(windows)))))
+    assert 0.01 < windows.jostled.mean() < 0.4
+    drawn = windows.sample(np.random.default_rng(0), 4000, moved=0.2, blocked=0.2, jostled=0.5)
+    assert pushed(drawn).mean() > 0.5
+    travel = drawn.states[:, 3, 4:6] - drawn.states[:, 2, 4:6]
+    assert (np.hypot(*travel.T) > MOVED).mean() > 0.2, "each share is drawn"
 
 
 def test_sampling_is_a_function_of_the_generator(episodes):

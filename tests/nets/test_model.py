@@ -60,6 +60,7 @@ def test_an_absent_actor_is_neither_agent() -> None:
         ({"action_encoder": "none"}, "choose mlp or linear"),
         ({"unroll_hidden": 32, "action_encoder": "linear"}, "explicit actor"),
         ({"unroll_waves": 12}, "multiple of 8"),
+        ({"unroll_substeps": 0}, "at least 1"),
     ],
 )
 def test_a_bad_configuration_is_refused_with_one_line(values: dict[str, object], words: str) -> None:

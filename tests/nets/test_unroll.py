@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -32,10 +35,10 @@ def wake(model: nn.Module) -> nn.Module:
     return model
 
 
-@pytest.fixture
-def unroll() -> StepUnroll:
+@pytest.fixture(params=[1, 2], ids=["one-substep", "two-substeps"])
+def unroll(request: pytest.FixtureRequest) -> StepUnroll:
     torch.manual_seed(0)
-    return wake(StepUnroll(SMALL)).eval()  # type: ignore[return-value]
+    return wake(StepUnroll(replace(SMALL, unroll_substeps=request.param))).eval()  # type: ignore[return-value]
 
 
 def turns(count: int = 6) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -48,15 +51,27 @@ def turns(count: int = 6) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return states, torch.rand(count, SCENES, generator=g).softmax(-1), blocks, actors
 
 
-def test_at_initialisation_the_actor_goes_as_told_and_nothing_else_moves() -> None:
+@pytest.mark.parametrize("substeps", [1, 2, 3])
+def test_at_initialisation_the_actor_goes_as_told_and_nothing_else_moves(substeps: int) -> None:
     torch.manual_seed(0)
-    unroll = StepUnroll(SMALL)
+    unroll = StepUnroll(replace(SMALL, unroll_substeps=substeps))
     states, scene, blocks, actors = turns()
     start = encode_state(states)
     imagined, _ = unroll(start, scene, blocks, actors)
     expected = start[:, None].repeat(1, 5, 1)
     expected[..., :4] += (unroll.stride * blocks).cumsum(dim=1).flatten(2)
     torch.testing.assert_close(imagined, expected, atol=1e-5, rtol=0)
+
+
+def test_two_substeps_are_two_steps_of_half_the_motion(unroll: StepUnroll) -> None:
+    states, scene, blocks, actors = turns()
+    fine, coarse = copy.deepcopy(unroll), copy.deepcopy(unroll)
+    fine.substeps, coarse.substeps = 2, 1
+    halves = 0.5 * blocks.repeat_interleave(2, dim=1)
+    imagined, memory = fine(encode_state(states), scene, blocks, actors)
+    expected, same = coarse(encode_state(states), scene, halves, actors)
+    torch.testing.assert_close(imagined, expected[:, 1::2])
+    torch.testing.assert_close(memory, same)
 
 
 def test_either_seat_obeys_the_same_law(unroll: StepUnroll) -> None:

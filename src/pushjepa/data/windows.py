@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 MOVED = 10.0  #: px the block must travel in a turn for the turn to count as one that moved it
+JOSTLED = 2.0  #: px the waiting agent must be pushed in a turn
 BLOCKED = 25.0  #: px an agent must end away from where its actions alone would lead; from rest it lags by up to 10
 
 
@@ -79,6 +80,7 @@ class Windows:
         moved: (W,) whether the first turn after the context moves the block by more than ``MOVED`` px.
         blocked: (W,) whether in that turn the block stays and yet the acting agent is stopped: by a wall, an obstacle,
             the other agent or a block that gives no way; see ``BLOCKED``.
+        jostled: (W,) whether in that turn the waiting agent is pushed, straight or by the block; see ``JOSTLED``.
 
     Raises:
         ValueError: lengths that do not fit the episodes.
@@ -96,7 +98,9 @@ class Windows:
         travel = np.diff(episodes.boundaries[..., 4:6], axis=1)  # (N, T, 2)
         self.moved = (np.hypot(travel[..., 0], travel[..., 1]) > MOVED)[self.episode, self.turn]
         self.blocked = (_astray(episodes) > BLOCKED)[self.episode, self.turn] & ~self.moved
+        self.jostled = (_pushed(episodes) > JOSTLED)[self.episode, self.turn]
         self._moved_rows, self._blocked_rows = np.flatnonzero(self.moved), np.flatnonzero(self.blocked)
+        self._jostled_rows = np.flatnonzero(self.jostled)
 
     def __len__(self) -> int:
         return len(self.episode)
@@ -126,7 +130,13 @@ class Windows:
         )
 
     def sample(
-        self, rng: np.random.Generator, n: int, moved: float = 0.0, mirror: bool = False, blocked: float = 0.0
+        self,
+        rng: np.random.Generator,
+        n: int,
+        moved: float = 0.0,
+        mirror: bool = False,
+        blocked: float = 0.0,
+        jostled: float = 0.0,
     ) -> WindowBatch:
         """``n`` windows with replacement.
 
@@ -136,11 +146,13 @@ class Windows:
             moved: share drawn from the windows whose next turn moves the block; the rest is drawn from all.
             mirror: whether to show each with even chance from the other seat.
             blocked: share drawn from the windows in whose next turn the agent is stopped.
+            jostled: share drawn from the windows in whose next turn the waiting agent is pushed.
         """
         rows = rng.integers(len(self), size=n)
         luck = rng.random(n)
-        rows = _draw(rng, rows, luck < moved, self._moved_rows)
-        rows = _draw(rng, rows, (luck >= moved) & (luck < moved + blocked), self._blocked_rows)
+        for pool, share in ((self._moved_rows, moved), (self._blocked_rows, blocked), (self._jostled_rows, jostled)):
+            rows = _draw(rng, rows, (luck >= 0.0) & (luck < share), pool)
+            luck = luck - share
         batch = self.at(rows)
         return mirror_window(batch, rng.random(n) < 0.5) if mirror else batch
 
@@ -151,6 +163,14 @@ def _astray(episodes: Episodes) -> NDArray[np.float64]:
     travel = np.diff(episodes.boundaries, axis=1)[..., :4].reshape(len(episodes), episodes.turns, 2, 2)
     told = episodes.blocks.sum(axis=2) * (episodes.physics.agent_speed * STEP_SECONDS)  # (N, T, agents, 2)
     off = (travel - told)[*at, episodes.actors]
+    return np.asarray(np.hypot(off[..., 0], off[..., 1]))
+
+
+def _pushed(episodes: Episodes) -> NDArray[np.float64]:
+    """How far the waiting agent is moved each turn (N, T), px."""
+    at = np.arange(len(episodes))[:, None], np.arange(episodes.turns)[None]
+    travel = np.diff(episodes.boundaries, axis=1)[..., :4].reshape(len(episodes), episodes.turns, 2, 2)
+    off = travel[*at, 1 - episodes.actors]
     return np.asarray(np.hypot(off[..., 0], off[..., 1]))
 
 

@@ -26,6 +26,8 @@ class ModelConfig:
         unroll_hidden, unroll_layers: sizes of the step unroll; a width of 0 leaves it out, as published.
         unroll_waves: frequencies of the Fourier features of each distance between bodies, a multiple of 8; those of a
             place on the board are half as many.
+        unroll_substeps: how often the unroll's network is applied within one env step, each time to its share of the
+            commanded motion.
     """
 
     encoder: str = "keypoint"
@@ -45,6 +47,7 @@ class ModelConfig:
     unroll_hidden: int = 0
     unroll_layers: int = 2
     unroll_waves: int = 32
+    unroll_substeps: int = 1
 
     def __post_init__(self) -> None:
         if self.encoder not in ENCODERS:
@@ -55,6 +58,8 @@ class ModelConfig:
             raise ValueError("the step unroll needs two agents and the explicit actor (action_encoder mlp)")
         if self.unroll_waves < 8 or self.unroll_waves % 8:
             raise ValueError(f"unroll_waves must be a positive multiple of 8, got {self.unroll_waves}")
+        if self.unroll_substeps < 1:
+            raise ValueError(f"unroll_substeps must be at least 1, got {self.unroll_substeps}")
         if self.encoder == "vit-tiny" and self.frame_size % 14:
             raise ValueError(f"vit-tiny has patches of 14 px: frame_size must be a multiple, got {self.frame_size}")
         if self.encoder == "keypoint" and self.frame_size % 4:

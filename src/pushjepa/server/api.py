@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from functools import partial
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
@@ -39,7 +39,8 @@ from pushjepa.server.store import MatchStore, StoredMatch, Tally
 from pushjepa.server.views import match_state, summary_view
 
 log = logging.getLogger("pushjepa.server")
-_GIFS_WAITING = 4  # pictures that may wait for the one that is being made
+T = TypeVar("T")
+_HEAVY_WAITING = 4  # requests for pictures and for the model's view that may wait for the one that is being answered
 _STATUS: dict[ErrorCode, int] = {
     "unknown_match": status.HTTP_404_NOT_FOUND,
     "unavailable": status.HTTP_404_NOT_FOUND,
@@ -133,7 +134,12 @@ class Archive:
 def api_router(archive: Archive) -> APIRouter:
     """The endpoints under ``/api``."""
     router = APIRouter(prefix="/api")
-    gifs = anyio.CapacityLimiter(1)
+    heavy = anyio.CapacityLimiter(1)  # one picture or one look of the model at a time, beside the players' plans
+
+    async def in_turn(work: Callable[[str], T], match_id: str) -> T:
+        if heavy.statistics().tasks_waiting >= _HEAVY_WAITING:
+            raise ProtocolError("busy", "the server is busy with other matches; try again in a few seconds")
+        return await anyio.to_thread.run_sync(work, match_id, limiter=heavy)
 
     @router.get("/matches")
     def matches(
@@ -151,10 +157,11 @@ def api_router(archive: Archive) -> APIRouter:
 
     @router.get("/matches/{match_id}/gif")
     async def gif(match_id: MatchId) -> Response:
-        if gifs.statistics().tasks_waiting >= _GIFS_WAITING:
-            raise ProtocolError("busy", "the server is busy drawing other matches; try again in a few seconds")
-        picture = await anyio.to_thread.run_sync(partial(archive.gif, match_id), limiter=gifs)
-        return _attachment(picture, "image/gif", f"pushjepa-match-{match_id}.gif")
+        return _attachment(await in_turn(archive.gif, match_id), "image/gif", f"pushjepa-match-{match_id}.gif")
+
+    @router.get("/matches/{match_id}/decoded")
+    async def decoded(match_id: MatchId) -> DecodedList:
+        return await in_turn(archive.decoded, match_id)
 
     @router.post("/matches", status_code=status.HTTP_201_CREATED)
     async def upload(request: Request, response: Response) -> Uploaded:
@@ -166,7 +173,6 @@ def api_router(archive: Archive) -> APIRouter:
         return Uploaded(match_id=match_id)
 
     router.get("/matches/{match_id}/replay")(archive.replay)
-    router.get("/matches/{match_id}/decoded")(archive.decoded)
     router.get("/totals")(archive.totals)
     router.get("/model")(archive.card)
     return router

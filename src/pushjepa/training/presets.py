@@ -43,6 +43,7 @@ class PhaseConfig:
         blur: ``turns`` only: largest standard deviation, px, with which the start of a turn is known, as from a frame.
         moved: share of each batch drawn from windows whose last turn moves the block; the rest is drawn from all.
         blocked: share drawn from windows in whose last turn an agent is stopped short and the block stays.
+        jostled: share drawn from windows in whose last turn the waiting agent is pushed.
         episodes: use at most this many episodes of the store, 0 for all; encoding them takes its time in ``latents``.
         validate_every: steps between validations and checkpoints.
         validation: frames (``scenes``) or windows in a validation.
@@ -61,6 +62,7 @@ class PhaseConfig:
     blur: float = 1.5
     moved: float = 0.0
     blocked: float = 0.0
+    jostled: float = 0.0
     episodes: int = 0
     validate_every: int = 250
     validation: int = 1024
@@ -71,14 +73,13 @@ class PhaseConfig:
         for name in ("steps", "batch", "learning_rate", "validate_every", "validation"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"phase {self.kind}: {name} must be positive, got {getattr(self, name)}")
-        for name in ("matrix_rate", "sigreg", "blur", "moved", "blocked", "episodes"):
+        for name in ("matrix_rate", "sigreg", "blur", "moved", "blocked", "jostled", "episodes"):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ValueError(f"phase {self.kind}: {name} must not be negative, got {value}")
-        if self.moved + self.blocked > 1:
-            raise ValueError(
-                f"phase {self.kind}: moved and blocked are shares, {self.moved + self.blocked:g} is too much"
-            )
+        drawn = self.moved + self.blocked + self.jostled
+        if drawn > 1:
+            raise ValueError(f"phase {self.kind}: moved, blocked and jostled are shares, {drawn:g} is too much")
         if self.kind in ("turns", "latents") and (self.sigreg is not None or self.frozen_norm):
             raise ValueError(f"phase {self.kind}: the encoder rests, so sigreg and frozen_norm mean nothing")
 
