@@ -154,7 +154,7 @@ def test_a_replay_that_does_not_exist(player):
 def test_watching_two_policies(player):
     player.open("?p1=jepa&p2=shove&seed=2")
     player.wait(human="")
-    expect(player.page.locator("body")).to_have_attribute("data-turn", re.compile("[1-9]"))
+    player.wait(not_turn="0")
     player.page.click("#toggle")
     player.says("#headline", "Paused")
     held = player.turn

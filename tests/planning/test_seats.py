@@ -50,7 +50,7 @@ def test_a_stranger_takes_a_seat(strangers):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nobody", "choose one of jepa, oracle, random"),
+        ("nobody", "choose one of jepa, jepa-reply, oracle, oracle-reply, random"),
         ("jepa", "needs a world model"),
         ("no_such_module:factory", "cannot import 'no_such_module'"),
         ("strangers:missing", "no function 'missing'"),

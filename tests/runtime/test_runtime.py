@@ -111,6 +111,29 @@ def test_candidates_do_not_touch_each_other(folder: Path, backend: str) -> None:
     np.testing.assert_allclose(together[3:4], alone, atol=1e-5)
 
 
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_candidates_that_begin_alike_are_imagined_once_and_come_out_the_same(folder: Path, backend: str) -> None:
+    loaded = load_model(folder, backend=backend, threads=1)
+    past = context(loaded.encode(real_frames(32, 3)))
+    blocks = np.random.default_rng(8).uniform(-1, 1, (4, 5, 2, 2)).astype(np.float32)
+    paths = [(0, 1, 2), (0, 1, 3), (1, 1, 2), (0, 2, 2), (0, 1, 2)]
+    candidates = np.stack([blocks[list(path)] for path in paths])
+    asked: list[int] = []
+
+    def count(predict):  # type: ignore[no-untyped-def]
+        def counted(*arrays):  # type: ignore[no-untyped-def]
+            asked.append(len(arrays[4]))
+            return predict(*arrays)
+
+        return counted
+
+    loaded._first, loaded._next = count(loaded._first), count(loaded._next)
+    rolled = loaded.rollout(past, candidates, np.array([0, 1, 0]))
+    assert asked == [2, 3, 4]
+    alone = np.concatenate([loaded.rollout(past, one[None], np.array([0, 1, 0])) for one in candidates])
+    np.testing.assert_allclose(rolled, alone, atol=1e-5)
+
+
 def test_graphs_have_the_stated_opset_hold_no_weights_and_no_paths(folder: Path) -> None:
     for name in GRAPHS:
         graph = onnx.load(folder / name, load_external_data=False)

@@ -25,7 +25,9 @@ from pushjepa.cli.common import (
 )
 
 Row = Mapping[str, Any]
-_PLAYERS = "jepa, oracle, random, passive, chase_t, adversarial, shove, or package.module:factory"
+_PLAYERS = (
+    "jepa, jepa-reply, oracle, oracle-reply, random, passive, chase_t, adversarial, shove, or package.module:factory"
+)
 
 
 def match(

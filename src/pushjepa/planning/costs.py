@@ -65,5 +65,14 @@ def push_cost(side: Side, goals: tuple[Point, Point]) -> Cost:
     return WeightedSum(((1.0, AgentToBlock(side)), (2.0, BlockToGoal(goals[0]))))
 
 
+def margin_cost(side: Side, goals: tuple[Point, Point]) -> Cost:
+    """Block to own goal less block to the opponent's, and a fifth of |agent - block|.
+
+    What decides a match is by how much the block ends nearer to one goal; the last term says which of several plans
+    that leave the block where it is to prefer.
+    """
+    return WeightedSum(((1.0, BlockToGoal(goals[0])), (-1.0, BlockToGoal(goals[1])), (0.2, AgentToBlock(side))))
+
+
 def _distance(a: Array, b: Array) -> Array:
     return np.asarray(np.hypot(a[:, 0] - b[..., 0], a[:, 1] - b[..., 1]))

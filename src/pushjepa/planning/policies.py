@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from pushjepa.physics import Physics
 from pushjepa.physics.geometry import Array
-from pushjepa.planning.costs import Cost, CostFactory, push_cost
-from pushjepa.planning.overlap import push_agents_out
-from pushjepa.planning.plan import Plan, Trace
+from pushjepa.planning.costs import CostFactory, margin_cost, push_cost
+from pushjepa.planning.imagination import Imagination, ReplyImagination
+from pushjepa.planning.plan import Plan
+from pushjepa.planning.replies import Opponent
 from pushjepa.planning.search import Budget, Iteration, cross_entropy_search
 from pushjepa.planning.simulator import SimulatorModel
 from pushjepa.relay.contract import Observation, Side, last_history
@@ -32,7 +33,8 @@ class PlanningPolicy:
         side: its seat.
         cost: builds the cost of a turn.
         budget: how much it may look at.
-        own_turns: how many of its own turns it plans; between them the opponent is imagined to stand still.
+        own_turns: how many of its own turns it plans.
+        opponent: how the opponent's turns between them are reckoned with; None imagines that it stands still.
         sees: "frames", or "state" for a model that encodes states.
 
     Raises:
@@ -46,6 +48,7 @@ class PlanningPolicy:
         cost: CostFactory = push_cost,
         budget: Budget | None = None,
         own_turns: int = 1,
+        opponent: Opponent | None = None,
         sees: Literal["frames", "state"] = "frames",
     ) -> None:
         if own_turns < 1:
@@ -55,6 +58,7 @@ class PlanningPolicy:
         self.cost = cost
         self.budget = budget or Budget()
         self.own_turns = own_turns
+        self.opponent = opponent
         self.sees: Literal["frames", "state"] = sees
         self.frame_size = model.spec.frame_size
 
@@ -83,13 +87,9 @@ class PlanningPolicy:
         started = time.perf_counter()
         if observation.side != self.side:
             raise ValueError(f"a policy in seat {self.side} was asked to act for {observation.side}")
-        context = self._context(observation)
-        actor = SIDES.index(self.side)
-        imagination = _Imagination(self.model, context, actor, self.cost(self.side, observation.goals))
-        # Never further than the match lasts.
-        horizon = min(self.own_turns, (observation.turns_left + 1) // 2)
-        shape = (horizon, self.model.spec.frameskip, 2)
-        start = None if warm_start is None else warm_start[:horizon]
+        imagination, turns = self._imagination(observation, rng)
+        shape = (turns, self.model.spec.frameskip, 2)
+        start = None if warm_start is None else warm_start[:turns]
         found = cross_entropy_search(imagination, shape, self.budget, rng, start, on_iteration)
         return Plan(
             block=found.best[0].astype(np.float64),
@@ -97,10 +97,22 @@ class PlanningPolicy:
             cost_by_iteration=found.cost_by_iteration,
             trace=imagination.trace(),
             predicted_end=imagination.best_states()[0],
-            predicted_reply=None,
+            predicted_reply=imagination.best_reply(),
             warm_start=np.concatenate([found.mean[1:], np.zeros_like(found.mean[:1])]),
             seconds=time.perf_counter() - started,
         )
+
+    def _imagination(self, observation: Observation, rng: np.random.Generator) -> tuple[Imagination, int]:
+        """What scores the candidates of this turn, and how many own turns each has: no more than are left to play."""
+        context, actor = self._context(observation), SIDES.index(self.side)
+        cost = self.cost(self.side, observation.goals)
+        horizon = min(2 * self.own_turns - 1, observation.turns_left)
+        if self.opponent is None or horizon == 1:
+            return Imagination(self.model, context, actor, cost), (horizon + 1) // 2
+        theirs = push_cost(SIDES[1 - actor], (observation.goals[1], observation.goals[0]))
+        draws = np.random.default_rng(rng.integers(2**63))
+        looking = ReplyImagination(self.model, context, actor, cost, self.opponent, theirs, horizon, draws)
+        return looking, (horizon + 1) // 2
 
     def _context(self, observation: Observation) -> Context:
         """Encode the newest frames (each once) and pad them to the model's history."""
@@ -123,53 +135,14 @@ class PlanningPolicy:
         return observation.frames
 
 
-class _Imagination:
-    """Scores candidates with the model, and remembers for the trace of one plan what it saw."""
-
-    def __init__(self, model: WorldModel, context: Context, actor: int, cost: Cost) -> None:
-        self.model, self.context, self.actor, self.cost = model, context, actor, cost
-        self.states: list[Array] = []  # (S, H, 7) of each iteration
-        self.costs: list[Array] = []  # (S,) of each iteration
-
-    def __call__(self, candidates: FloatArray) -> Array:
-        """Costs (S,) of own action blocks (S, N, 5, 2)."""
-        joint, actors = joint_candidates(candidates, self.actor)
-        latents = self.model.rollout(self.context, joint, actors)  # (S, H, K, D)
-        states = push_agents_out(self.model.decode(latents))  # (S, H, 7)
-        costs = self.cost(states, latents)
-        self.states.append(states)
-        self.costs.append(costs)
-        return costs
-
-    def best_states(self) -> Array:
-        """The states (H, 7) that the cheapest candidate of all leads to."""
-        costs = np.stack(self.costs)
-        iteration, candidate = divmod(int(np.argmin(costs)), costs.shape[1])
-        best: Array = self.states[iteration][candidate]
-        return best
-
-    def trace(self) -> Trace:
-        """Everything that was looked at."""
-        costs, states = np.stack(self.costs), np.stack(self.states)  # (I, S), (I, S, H, 7)
-        here = self.model.decode(self.context.latents[-1])[4:6]
-        start = np.broadcast_to(here, (*costs.shape, 1, 2))
-        own = 2 * self.actor
-        return Trace(np.concatenate([start, states[..., 4:6]], axis=2), states[:, :, -1, own : own + 2], costs)
-
-
-def joint_candidates(own: FloatArray, actor: int) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Own action blocks (S, N, 5, 2) to joint ones (S, 2 N - 1, 5, 2 agents, 2) and who acts in each (2 N - 1,).
-
-    The opponent's turns between the own ones are all zeros, and so is the waiting agent in every block.
-    """
-    count, turns, steps, _ = own.shape
-    joint = np.zeros((count, 2 * turns - 1, steps, len(SIDES), 2), dtype=np.float32)
-    joint[:, ::2, :, actor] = own
-    actors = np.full(2 * turns - 1, actor, dtype=np.int64)
-    actors[1::2] = 1 - actor
-    return joint, actors
-
-
 def oracle(side: Side, stage: Stage, budget: Budget | None = None, physics: Physics | None = None) -> PlanningPolicy:
     """The same search, cost and budget over the true simulator: what a perfect model would play."""
     return PlanningPolicy(SimulatorModel(stage, physics), side, budget=budget, sees="state")
+
+
+def replying(
+    model: WorldModel, side: Side, budget: Budget | None = None, sees: Literal["frames", "state"] = "frames"
+) -> PlanningPolicy:
+    """A planner that looks two own turns ahead and reckons with the opponent's answer between them."""
+    budget = budget or Budget(candidates=64, iterations=5)
+    return PlanningPolicy(model, side, margin_cost, budget, own_turns=2, opponent=Opponent(), sees=sees)

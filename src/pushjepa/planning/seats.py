@@ -6,20 +6,21 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from pushjepa.planning.policies import PlanningPolicy, oracle
+from pushjepa.planning.policies import PlanningPolicy, oracle, replying
 from pushjepa.planning.search import Budget
+from pushjepa.planning.simulator import SimulatorModel
 from pushjepa.relay.contract import Policy, Side
 from pushjepa.relay.opponents import OPPONENTS
 from pushjepa.relay.rules import check_side
 from pushjepa.relay.stages import Stage, get_stage
 from pushjepa.runtime.contract import WorldModel
 
-PLAYERS = ("jepa", "oracle", *OPPONENTS)  #: names that :func:`make_policy` knows
+PLAYERS = ("jepa", "jepa-reply", "oracle", "oracle-reply", *OPPONENTS)  #: names that :func:`make_policy` knows
 
 
 def needs_model(name: str) -> bool:
     """Whether the player called ``name`` needs a world model."""
-    return name == "jepa"
+    return name in ("jepa", "jepa-reply")
 
 
 def make_policy(
@@ -45,12 +46,14 @@ def make_policy(
     """
     side = check_side(side)
     stage = get_stage(stage) if isinstance(stage, str) else stage
-    if name == "jepa":
+    if needs_model(name):
         if model is None:
-            raise ValueError("the player 'jepa' needs a world model; load one with pushjepa.runtime.load_model")
-        return PlanningPolicy(model, side, budget=budget)
+            raise ValueError(f"the player {name!r} needs a world model; load one with pushjepa.runtime.load_model")
+        return PlanningPolicy(model, side, budget=budget) if name == "jepa" else replying(model, side, budget)
     if name == "oracle":
         return oracle(side, stage, budget)
+    if name == "oracle-reply":
+        return replying(SimulatorModel(stage), side, budget, sees="state")
     if name in OPPONENTS:
         return OPPONENTS[name](side, stage)
     if ":" in name:

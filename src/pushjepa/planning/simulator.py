@@ -49,10 +49,14 @@ class SimulatorModel:
         """Play every candidate (S, H, 5, 2, 2) from the newest state of ``context``; gives (S, H, 1, 7)."""
         start = context.latents[-1, 0].astype(np.float64)
         out = np.empty((*candidates.shape[:2], 1, STATE_SIZE), dtype=np.float32)
+        played: dict[bytes, NDArray[np.float64]] = {}  # candidates that have gone alike so far are played once
         for index, blocks in enumerate(candidates):
             state = start
             for ahead, actor in enumerate(actors):
-                state = self._board.run_turn(state, SIDES[actor], blocks[ahead, :, actor])[-1]
+                so_far = blocks[: ahead + 1].tobytes()
+                if so_far not in played:
+                    played[so_far] = self._board.run_turn(state, SIDES[actor], blocks[ahead, :, actor])[-1]
+                state = played[so_far]
                 out[index, ahead, 0] = state
         return out
 

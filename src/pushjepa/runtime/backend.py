@@ -73,20 +73,24 @@ class Backend(ABC):
     ) -> FloatArray:
         """Imagine candidates (S, H, f, a, 2) to latents (S, H, 1, D); this model takes no ``conditions``."""
         self._check(context, candidates, actors)
-        count, horizon = candidates.shape[:2]
         candidates = np.ascontiguousarray(candidates, dtype=np.float32)
         latents = np.ascontiguousarray(context.latents[:, 0], dtype=np.float32)  # (h, D)
         past, blocks, who = latents[None], context.blocks[None].astype(np.float32), context.actors[None]
-        out = np.empty((count, horizon, 1, self.spec.width), dtype=np.float32)
-        for step in range(horizon):
-            acts = np.full(count, actors[step], dtype=np.int64)
-            predict = self._first if step == 0 else self._next
-            out[:, step, 0] = predict(past[:, :-1], blocks, who, past[:, -1], candidates[:, step], acts)
-            if step + 1 < horizon:
-                # The window slides: the oldest boundary leaves, the block just imagined joins the past.
-                past = _append(past, out[:, step])
-                blocks = _append(blocks, candidates[:, step, None])
-                who = _append(who, acts[:, None])
+        out = np.empty((*candidates.shape[:2], 1, self.spec.width), dtype=np.float32)
+        where = np.zeros(len(candidates), dtype=np.int64)
+        for step, actor in enumerate(actors):
+            parents = where
+            # Candidates that have gone alike so far are imagined once.
+            rows, where = _distinct(candidates[:, : step + 1])
+            if step:
+                past, blocks, who = past[parents[rows]], blocks[parents[rows]], who[parents[rows]]
+            here, acts = candidates[rows, step], np.full(len(rows), actor, dtype=np.int64)
+            predict = self._next if step else self._first
+            found = predict(past[:, :-1], blocks, who, past[:, -1], here, acts)
+            out[:, step, 0] = found[where]
+            # The window slides: the oldest boundary leaves, the block just imagined joins the past.
+            past, blocks = _append(past, found[:, None]), _append(blocks, here[:, None])
+            who = _append(who, acts[:, None])
         return out
 
     def decode(self, latents: FloatArray) -> NDArray[np.float64]:
@@ -109,6 +113,14 @@ class Backend(ABC):
             raise ValueError(f"candidates must be (S, H, {s.frameskip}, {s.agents}, 2), got {candidates.shape}")
         if actors.shape != candidates.shape[1:2]:
             raise ValueError(f"one actor for each of {candidates.shape[1]} blocks, got {actors.shape}")
+
+
+def _distinct(candidates: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the distinct ones of S candidates (S, ...), and for each candidate which of those it is (S,)."""
+    flat = np.ascontiguousarray(candidates).reshape(len(candidates), -1)
+    keys = flat.view(np.dtype((np.void, flat.shape[1] * flat.itemsize)))[:, 0]
+    _, rows, where = np.unique(keys, return_index=True, return_inverse=True)
+    return rows, where
 
 
 def _append(window: NDArray[T], item: NDArray[T]) -> NDArray[T]:

@@ -43,9 +43,11 @@ def stage_numbers(stages: Sequence[str]) -> NDArray[np.int64]:
     return numbers
 
 
-def window_shares(phase: PhaseConfig) -> dict[str, float]:
-    """The shares of a phase's batches that ``Windows.sample`` draws from particular windows."""
-    return {"moved": phase.moved, "blocked": phase.blocked, "jostled": phase.jostled}
+def sample_windows(
+    windows: Windows, rng: np.random.Generator, size: int, phase: PhaseConfig, *, mirror: bool = False
+) -> StateWindows:
+    """Windows in the shares that ``phase`` asks for."""
+    return windows.sample(rng, size, phase.moved, mirror, phase.blocked, phase.jostled)
 
 
 class Batches(Dataset[Batch], ABC):
@@ -91,13 +93,13 @@ class FrameWindows(Batches):
 
     def __init__(self, episodes: Episodes, history: int, frame_size: int, phase: PhaseConfig, seed: int) -> None:
         super().__init__(phase.batch, seed)
-        self._shares = window_shares(phase)
+        self._phase = phase
         self._windows = Windows(episodes, history)
         self._numbers = stage_numbers(episodes.stages)
         self._scenes = make_scenes(episodes.stages, frame_size, episodes.physics)
 
     def make(self, rng: np.random.Generator, size: int) -> WindowBatch:
-        batch = self._windows.sample(rng, size, mirror=True, **self._shares)
+        batch = sample_windows(self._windows, rng, size, self._phase, mirror=True)
         items = torch.from_numpy(draw_windows(batch, self._scenes))
         return _windows(items, batch, self._numbers)
 
@@ -107,13 +109,13 @@ class LatentWindows(Batches):
 
     def __init__(self, episodes: Episodes, latents: Tensor, history: int, phase: PhaseConfig, seed: int) -> None:
         super().__init__(phase.batch, seed)
-        self._shares = window_shares(phase)
+        self._phase = phase
         self._windows = Windows(episodes, history)
         self._numbers = stage_numbers(episodes.stages)
         self._latents = latents
 
     def make(self, rng: np.random.Generator, size: int) -> WindowBatch:
-        batch = self._windows.sample(rng, size, **self._shares)
+        batch = sample_windows(self._windows, rng, size, self._phase)
         items = self._latents[torch.from_numpy(batch.frame)]
         return _windows(items, batch, self._numbers)
 
@@ -123,13 +125,13 @@ class Turns(Batches):
 
     def __init__(self, episodes: Episodes, phase: PhaseConfig, seed: int) -> None:
         super().__init__(phase.batch, seed)
-        self._shares = window_shares(phase)
+        self._phase = phase
         self._blur = phase.blur
         self._windows = Windows(episodes, history=1)
         self._numbers = stage_numbers(episodes.stages)
 
     def make(self, rng: np.random.Generator, size: int) -> TurnBatch:
-        batch = self._windows.sample(rng, size, **self._shares)
+        batch = sample_windows(self._windows, rng, size, self._phase)
         before = batch.states[:, 0]
         scale = np.array([1.0] * 6 + [math.radians(_BLUR_DEGREES)])
         blur = rng.uniform(0.0, self._blur, (size, 1)) * scale * rng.standard_normal(before.shape)

@@ -54,7 +54,7 @@ function aimWords({ match, aim, coarse }) {
 
 function thinkingHint({ welcome, match }) {
   if (welcome?.model.state === "loading") return "The world model is still loading; this takes a few seconds.";
-  return Object.values(match.players).includes("jepa") ? "It imagines hundreds of futures in latent space." : "It is choosing its move.";
+  return Object.values(match.players).some((player) => player.startsWith("jepa")) ? "It imagines hundreds of futures in latent space." : "It is choosing its move.";
 }
 
 export function showTurn({ count, headline, hint }) {

@@ -1,0 +1,153 @@
+"""What a search looks at: candidates become futures, futures become costs, and nothing that was seen is lost."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pushjepa.physics.geometry import Array
+from pushjepa.planning.costs import Cost
+from pushjepa.planning.overlap import push_agents_out
+from pushjepa.planning.plan import Trace
+from pushjepa.planning.replies import Opponent, alternate, replied_candidates
+from pushjepa.planning.search import INITIAL_STD, SMALLEST_STD
+from pushjepa.relay.rules import SIDES
+from pushjepa.runtime.contract import Context, FloatArray, WorldModel
+
+
+class Imagination:
+    """Scores own turns with the model, the opponent standing still between them; remembers what it saw for the trace.
+
+    Args:
+        model: what imagines.
+        context: the match so far, encoded.
+        actor: who plans, 0 for p1, 1 for p2.
+        cost: of a future.
+    """
+
+    def __init__(self, model: WorldModel, context: Context, actor: int, cost: Cost) -> None:
+        self.model, self.context, self.actor, self.cost = model, context, actor, cost
+        self.states: list[Array] = []  # (S, H, 7) of each iteration
+        self.costs: list[Array] = []  # (S,) of each iteration
+
+    def __call__(self, candidates: FloatArray) -> Array:
+        """Costs (S,) of own action blocks (S, N, 5, 2)."""
+        joint, actors = joint_candidates(candidates, self.actor)
+        states, latents = self._imagine(joint, actors)
+        return self._keep(states, self.cost(states, latents))
+
+    def best_states(self) -> Array:
+        """The states (H, 7) that the cheapest candidate of all leads to."""
+        iteration, candidate = self._best()
+        best: Array = self.states[iteration][candidate]
+        return best
+
+    def best_reply(self) -> Array | None:
+        """The opponent's turn (5, 2) that the cheapest candidate reckons with most; None if it reckons with none."""
+        return None
+
+    def trace(self) -> Trace:
+        """Everything that was looked at."""
+        costs, states = np.stack(self.costs), np.stack(self.states)  # (I, S), (I, S, H, 7)
+        here = self.model.decode(self.context.latents[-1])[4:6]
+        start = np.broadcast_to(here, (*costs.shape, 1, 2))
+        own = 2 * self.actor
+        return Trace(np.concatenate([start, states[..., 4:6]], axis=2), states[:, :, -1, own : own + 2], costs)
+
+    def _imagine(self, joint: FloatArray, actors: NDArray[np.int64]) -> tuple[Array, FloatArray]:
+        """States (S, H, 7), mended, and latents (S, H, K, D) after each joint block (S, H, 5, 2, 2)."""
+        latents = self.model.rollout(self.context, joint, actors)
+        return push_agents_out(self.model.decode(latents)), latents
+
+    def _keep(self, states: Array, costs: Array) -> Array:
+        self.states.append(states)
+        self.costs.append(costs)
+        return costs
+
+    def _best(self) -> tuple[int, int]:
+        costs = np.stack(self.costs)
+        iteration, candidate = divmod(int(np.argmin(costs)), costs.shape[1])
+        return iteration, candidate
+
+
+class ReplyImagination(Imagination):
+    """Scores own turns with the opponent's answers between (and after) them.
+
+    While the search narrows its own turn, a second one narrows the opponent's answer to the best own turn so far, one
+    iteration for one. Its best finds, standing still, and what the opponent has lately played are the answers that
+    every candidate is held against; each counts as much as the opponent would like it (:meth:`Opponent.likelihood`).
+
+    Args:
+        model, context, actor, cost: as for :class:`Imagination`.
+        opponent: how it is reckoned with.
+        theirs: the opponent's own cost of a future.
+        horizon: turns imagined, own ones and answers in turn.
+        rng: where the draws of answers come from.
+    """
+
+    def __init__(
+        self,
+        model: WorldModel,
+        context: Context,
+        actor: int,
+        cost: Cost,
+        opponent: Opponent,
+        theirs: Cost,
+        horizon: int,
+        rng: np.random.Generator,
+    ) -> None:
+        super().__init__(model, context, actor, cost)
+        self.opponent, self.theirs, self.horizon, self.rng = opponent, theirs, horizon, rng
+        self.still = opponent.share_still(context, 1 - actor)
+        self.habits = opponent.habits(context, 1 - actor)
+        self.replies: list[FloatArray] = []  # (S, 5, 2) the likeliest answer to each candidate, by iteration
+        shape = (model.spec.frameskip, 2)
+        self.mean, self.std = np.zeros(shape, np.float32), np.full(shape, INITIAL_STD, np.float32)
+        self.found = np.zeros((0, *shape), np.float32)
+        self.leader = np.zeros((1, *shape), np.float32)  # (N, 5, 2) the best own turns so far; at first to stand still
+
+    def __call__(self, candidates: FloatArray) -> Array:
+        """Costs (S,) of own action blocks (S, N, 5, 2), each the mean over the opponent's answers."""
+        if not len(self.found):
+            self._study(self.leader)
+        answers = np.concatenate([self.habits, self.found])  # (R, 5, 2), standing still first
+        joint, actors = replied_candidates(candidates, answers, self.actor, self.horizon)
+        states, latents = self._imagine(joint, actors)
+        rows = (len(candidates), len(answers))
+        likely = self.opponent.likelihood(self.theirs(states[:, :2], latents[:, :2]).reshape(rows), self.still)
+        costs = (likely * self.cost(states, latents).reshape(rows)).sum(axis=1)
+        expected = likely.argmax(axis=1)
+        self.replies.append(answers[expected])
+        self._keep(states.reshape(*rows, self.horizon, -1)[np.arange(len(candidates)), expected], costs)
+        iteration, candidate = self._best()
+        if iteration == len(self.costs) - 1:
+            self.leader = candidates[candidate]
+        self._study(self.leader)
+        return np.asarray(costs)
+
+    def best_reply(self) -> Array | None:
+        iteration, candidate = self._best()
+        return np.asarray(self.replies[iteration][candidate], dtype=np.float64)
+
+    def _study(self, own: FloatArray) -> None:
+        """One iteration of the opponent's search for an answer to the own turns (N, 5, 2)."""
+        noise = self.rng.standard_normal((self.opponent.candidates, *self.mean.shape), dtype=np.float32)
+        answers = np.clip(self.mean + self.std * noise, -1.0, 1.0)
+        answers[: len(self.found)] = self.found
+        joint, actors = replied_candidates(own[None, :1], answers, self.actor, 2)
+        states, latents = self._imagine(joint, actors)
+        order = np.argsort(self.theirs(states, latents), kind="stable")
+        elites = answers[order[: self.opponent.elites]]
+        self.mean, self.std = elites.mean(axis=0), np.maximum(elites.std(axis=0), SMALLEST_STD)
+        self.found = answers[order[: self.opponent.kept]]
+
+
+def joint_candidates(own: FloatArray, actor: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Own action blocks (S, N, 5, 2) to joint ones (S, 2 N - 1, 5, 2 agents, 2) and who acts in each (2 N - 1,).
+
+    The opponent's turns between the own ones are all zeros, and so is the waiting agent in every block.
+    """
+    count, turns, steps, _ = own.shape
+    joint = np.zeros((count, 2 * turns - 1, steps, len(SIDES), 2), dtype=np.float32)
+    joint[:, ::2, :, actor] = own
+    return joint, alternate(actor, 2 * turns - 1)
