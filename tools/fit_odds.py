@@ -30,8 +30,9 @@ from pushjepa.server.odds import FEATURES, FORMAT, OddsModel, brier, fit_weights
 from pushjepa.server.roster import OFFERS
 
 HELD_OUT_FROM = 1_000_000  # first seed of the matches that are measured on
-SEARCHING = {"jepa": 0.5, "oracle": 0.5}  # how often these are drawn, beside 1 for the others: they take their time
-ORACLE_BUDGET = Budget(32, 3)
+# How often these are drawn, beside 1 for the others: they take their time.
+SEARCHING = {"jepa": 0.5, "jepa-reply": 0.25, "oracle": 0.5}
+SMALLER = {"oracle": Budget(32, 3), "jepa-reply": Budget(32, 4)}  #: searches than the server's
 PLAYERS = tuple(offer.name for offer in OFFERS)
 
 
@@ -62,9 +63,9 @@ def play(task: tuple[str, int]) -> Sample:
 
 
 def seat(name: str, side: Side, stage: str) -> Policy:
-    """A player as the server would seat it, the oracle with a smaller search."""
+    """A player as the server would seat it, some with a smaller search."""
     model = bundled_model() if needs_model(name) else None
-    return make_policy(name, side, stage, model=model, budget=ORACLE_BUDGET if name == "oracle" else None)
+    return make_policy(name, side, stage, model=model, budget=SMALLER.get(name))
 
 
 @lru_cache(maxsize=1)

@@ -87,7 +87,6 @@ def test_the_cached_path_equals_the_plain_one(awake: JEPA, shared: bool) -> None
         actors = torch.cat([actors[:1, :-1].expand(6, -1), actors[:, -1:]], dim=1)
     plain = awake.predict(latents, blocks, actors)[:, -1]
     n = 1 if shared else 6
-    fast = awake.predict_last(
-        latents[:n, :-1], blocks[:n, :-1], actors[:n, :-1], latents[:n, -1], blocks[:, -1], actors[:, -1]
-    )
+    past = torch.stack([awake.turn_tokens(latents[:n, i], blocks[:n, i], actors[:n, i]) for i in range(2)], dim=1)
+    fast = awake.predict_last(past, awake.turn_tokens(latents[:, -1], blocks[:, -1], actors[:, -1]))
     torch.testing.assert_close(fast, plain, atol=1e-9, rtol=1e-9)

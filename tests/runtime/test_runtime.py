@@ -122,7 +122,7 @@ def test_candidates_that_begin_alike_are_imagined_once_and_come_out_the_same(fol
 
     def count(predict):  # type: ignore[no-untyped-def]
         def counted(*arrays):  # type: ignore[no-untyped-def]
-            asked.append(len(arrays[4]))
+            asked.append(len(arrays[1]))
             return predict(*arrays)
 
         return counted
@@ -188,7 +188,7 @@ def test_a_file_of_another_export_is_noticed(copy: Path, name: str) -> None:
 def test_a_config_of_another_kind_is_refused(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"format": 99}))
-    with pytest.raises(ValueError, match="format 99; this version reads format 1"):
+    with pytest.raises(ValueError, match="format 99; this version reads format 2"):
         read_config(copy)
     (copy / "config.json").write_text("{")
     with pytest.raises(ValueError, match="not valid JSON"):

@@ -9,7 +9,9 @@ from typing import get_args
 
 import pytest
 
+from pushjepa.runtime.checkpoint import read_config, resolve
 from pushjepa.server import messages
+from pushjepa.server.roster import OFFERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 RECORDED = [
@@ -52,6 +54,12 @@ def test_every_recorded_message_is_one_of_the_protocol(who, message):
 def test_the_recorded_match_shows_every_server_message():
     shown = [message["type"] for who, message in RECORDED if who == "server"]
     assert set(shown) == {type_.model_fields["type"].default for type_ in get_args(messages.ServerMessage)}
+
+
+def test_the_recorded_match_was_played_by_the_bundled_model():
+    welcome = next(m for _, m in RECORDED if m["type"] == "welcome")
+    assert welcome["model"]["parameters"] == read_config(resolve(None))["parameters"]["total"]
+    assert [o["name"] for o in welcome["opponents"]] == [offer.name for offer in OFFERS]
 
 
 def test_the_recorded_turn_can_be_played_again(client):

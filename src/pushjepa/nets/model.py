@@ -68,25 +68,30 @@ class JEPA(nn.Module):
         tokens, conditions, states = self.imagine(latents, blocks, actors)
         return self._anchored(self.predictor(tokens, conditions), states), states
 
-    def predict_last(
-        self,
-        past: Tensor,
-        past_blocks: Tensor,
-        past_actors: Tensor,
-        latest: Tensor,
-        blocks: Tensor,
-        actors: Tensor,
-    ) -> Tensor:
-        """The newest prediction for S candidates that may share one past; see :meth:`Predictor.last`.
+    def turn_tokens(self, latents: Tensor, blocks: Tensor, actors: Tensor) -> Tensor:
+        """All that the predictor takes of single turns, each by itself: what a rollout need not compute again.
 
-        Shapes: past (P, history-1, D), past_blocks (P, history-1, frameskip, agents, 2), past_actors (P, history-1),
-        latest (P, D) or (S, D), blocks (S, frameskip, agents, 2), actors (S,); returns (S, D).
+        Args:
+            latents: (N, D) at the turns' start.
+            blocks: (N, frameskip, agents, 2) joint action blocks.
+            actors: (N,) who acts.
+
+        Returns:
+            (N, 2 D) token and condition side by side; with an unroll (N, 2 D + 8), the imagined end last.
         """
-        latest = latest.expand(blocks.shape[0], -1)
-        past_tokens, past_conditions, _ = self.imagine(past, past_blocks, past_actors)
-        token, condition, states = self.imagine(latest[:, None], blocks[:, None], actors[:, None])
-        predicted = self.predictor.last(past_tokens, past_conditions, token, condition)
-        return self._anchored(predicted, None if states is None else states[:, 0])
+        tokens, conditions, states = self.imagine(latents[:, None], blocks[:, None], actors[:, None])
+        parts = [tokens, conditions] if states is None else [tokens, conditions, states[:, :, -1]]
+        return torch.cat(parts, dim=-1)[:, 0]
+
+    def predict_last(self, past: Tensor, newest: Tensor) -> Tensor:
+        """The newest prediction (S, D) for S candidates that may share one past; see :meth:`Predictor.last`.
+
+        Both are :meth:`turn_tokens`: past (P, history-1, ...) with P = 1 or S, newest (S, ...).
+        """
+        width = self.config.width
+        token, condition, end = newest[:, None].tensor_split((width, 2 * width), dim=-1)
+        predicted = self.predictor.last(past[..., :width], past[..., width : 2 * width], token, condition)
+        return self._anchored(predicted, end if end.shape[-1] else None)
 
     def imagine(self, latents: Tensor, blocks: Tensor, actors: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """What the predictor is given: tokens (B, T, D) and conditions (B, T, D), and the imagined states.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +10,13 @@ from numpy.typing import NDArray
 from pushjepa.physics.constants import BOARD_CENTRE
 from pushjepa.runtime.contract import Context, FloatArray, ModelSpec
 
-T = TypeVar("T", bound=np.generic)
-
 
 class Backend(ABC):
-    """A one-token world model whose four functions are computed somewhere.
+    """A one-token world model whose five functions are computed somewhere.
 
-    A rollout's first block shares its past among all candidates and goes through ``_first``; later blocks each have a
-    past of their own and go through ``_next``.
+    A turn is first looked at by itself (``_turns``: where its actions would lead), and what comes of it is kept for as
+    long as it stays in the window. A rollout's first block shares its past among all candidates and goes through
+    ``_first``; later blocks each have a past of their own and go through ``_next``.
     """
 
     def __init__(self, spec: ModelSpec, name: str) -> None:
@@ -30,28 +28,16 @@ class Backend(ABC):
         """(N, H, W, 3) uint8 to (N, D)."""
 
     @abstractmethod
-    def _first(
-        self,
-        past: FloatArray,
-        past_blocks: FloatArray,
-        past_actors: NDArray[np.int64],
-        latest: FloatArray,
-        blocks: FloatArray,
-        actors: NDArray[np.int64],
-    ) -> FloatArray:
-        """(1, h-1, D), (1, h-1, f, a, 2), (1, h-1), (1, D), (S, f, a, 2), (S,) to (S, D)."""
+    def _turns(self, latents: FloatArray, blocks: FloatArray, actors: NDArray[np.int64]) -> FloatArray:
+        """(N, D), (N, f, a, 2), (N,) to turn tokens (N, P)."""
 
     @abstractmethod
-    def _next(
-        self,
-        past: FloatArray,
-        past_blocks: FloatArray,
-        past_actors: NDArray[np.int64],
-        latest: FloatArray,
-        blocks: FloatArray,
-        actors: NDArray[np.int64],
-    ) -> FloatArray:
-        """(S, h-1, D), (S, h-1, f, a, 2), (S, h-1), (S, D), (S, f, a, 2), (S,) to (S, D)."""
+    def _first(self, past: FloatArray, newest: FloatArray) -> FloatArray:
+        """Turn tokens (1, h-1, P), (S, P) to (S, D)."""
+
+    @abstractmethod
+    def _next(self, past: FloatArray, newest: FloatArray) -> FloatArray:
+        """Turn tokens (S, h-1, P), (S, P) to (S, D)."""
 
     @abstractmethod
     def _decode(self, latents: FloatArray) -> FloatArray:
@@ -75,7 +61,8 @@ class Backend(ABC):
         self._check(context, candidates, actors)
         candidates = np.ascontiguousarray(candidates, dtype=np.float32)
         latents = np.ascontiguousarray(context.latents[:, 0], dtype=np.float32)  # (h, D)
-        past, blocks, who = latents[None], context.blocks[None].astype(np.float32), context.actors[None]
+        past = self._turns(latents[:-1], context.blocks.astype(np.float32), context.actors)[None]
+        latest = np.repeat(latents[-1:], len(candidates), axis=0)
         out = np.empty((*candidates.shape[:2], 1, self.spec.width), dtype=np.float32)
         where = np.zeros(len(candidates), dtype=np.int64)
         for step, actor in enumerate(actors):
@@ -83,14 +70,14 @@ class Backend(ABC):
             # Candidates that have gone alike so far are imagined once.
             rows, where = _distinct(candidates[:, : step + 1])
             if step:
-                past, blocks, who = past[parents[rows]], blocks[parents[rows]], who[parents[rows]]
-            here, acts = candidates[rows, step], np.full(len(rows), actor, dtype=np.int64)
-            predict = self._next if step else self._first
-            found = predict(past[:, :-1], blocks, who, past[:, -1], here, acts)
-            out[:, step, 0] = found[where]
-            # The window slides: the oldest boundary leaves, the block just imagined joins the past.
-            past, blocks = _append(past, found[:, None]), _append(blocks, here[:, None])
-            who = _append(who, acts[:, None])
+                past, latest = past[parents[rows]], latest[parents[rows]]
+            acts = np.full(len(rows), actor, dtype=np.int64)
+            newest = self._turns(latest[: len(rows)], candidates[rows, step], acts)
+            latest = (self._next if step else self._first)(past, newest)
+            out[:, step, 0] = latest[where]
+            # The window slides: the oldest turn leaves, the one just imagined joins the past.
+            kept = np.broadcast_to(past[:, 1:], (len(rows), *past[:, 1:].shape[1:]))
+            past = np.concatenate([kept, newest[:, None]], axis=1)
         return out
 
     def decode(self, latents: FloatArray) -> NDArray[np.float64]:
@@ -121,9 +108,3 @@ def _distinct(candidates: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int
     keys = flat.view(np.dtype((np.void, flat.shape[1] * flat.itemsize)))[:, 0]
     _, rows, where = np.unique(keys, return_index=True, return_inverse=True)
     return rows, where
-
-
-def _append(window: NDArray[T], item: NDArray[T]) -> NDArray[T]:
-    """Drop the oldest entry of (P, n, ...) and append (S, 1, ...), P being 1 or S."""
-    kept = np.broadcast_to(window[:, 1:], (len(item), *window[:, 1:].shape[1:]))
-    return np.ascontiguousarray(np.concatenate([kept, item], axis=1))

@@ -11,10 +11,10 @@ from typing import Any
 from pushjepa.physics import STATE_FIELDS
 from pushjepa.runtime.contract import ModelSpec
 
-FORMAT = 1
+FORMAT = 2  #: 1 had no graph of turns and cannot be read
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-GRAPHS = ("encoder.onnx", "first.onnx", "next.onnx", "decoder.onnx")
+GRAPHS = ("encoder.onnx", "turns.onnx", "first.onnx", "next.onnx", "decoder.onnx")
 CARD = "README.md"
 
 

@@ -37,15 +37,22 @@ class _Encoder(nn.Module):
         return self.model.encode(frames)
 
 
+class _Turns(nn.Module):
+    def __init__(self, model: JEPA) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, latents: Tensor, blocks: Tensor, actors: Tensor) -> Tensor:
+        return self.model.turn_tokens(latents, blocks, actors)
+
+
 class _Predictor(nn.Module):
     def __init__(self, model: JEPA) -> None:
         super().__init__()
         self.model = model
 
-    def forward(
-        self, past: Tensor, past_blocks: Tensor, past_actors: Tensor, latest: Tensor, blocks: Tensor, actors: Tensor
-    ) -> Tensor:
-        return self.model.predict_last(past, past_blocks, past_actors, latest, blocks, actors)
+    def forward(self, past: Tensor, newest: Tensor) -> Tensor:
+        return self.model.predict_last(past, newest)
 
 
 class _Decoder(nn.Module):
@@ -106,24 +113,18 @@ def _export_graphs(model: JEPA, folder: Path) -> None:
     count = torch.export.Dim("candidates", min=2, max=1_000_000)
     many = {0: count}
     frames = torch.zeros(2, c.frame_size, c.frame_size, 3, dtype=torch.uint8)
-    action = (c.frameskip, c.agents, 2)
-
-    def window(n: int) -> tuple[Tensor, ...]:
-        """Example inputs of the predictor with ``n`` pasts and 3 candidates."""
-        return (
-            torch.zeros(n, c.history - 1, c.width),
-            torch.zeros(n, c.history - 1, *action),
-            torch.zeros(n, c.history - 1, dtype=torch.long),
-            torch.zeros(n, c.width),
-            torch.zeros(3, *action),
-            torch.zeros(3, dtype=torch.long),
-        )
-
-    inputs = ["past", "past_blocks", "past_actors", "latest", "blocks", "actors"]
-    each, shared = tuple([many] * 6), (None, None, None, None, many, many)
+    turns = (
+        torch.zeros(3, c.width),
+        torch.zeros(3, c.frameskip, c.agents, 2),
+        torch.zeros(3, dtype=torch.long),
+    )
+    with torch.no_grad():
+        newest = model.turn_tokens(*turns)
     _export(_Encoder(model), (frames,), (many,), ["frames"], folder / "encoder.onnx")
-    _export(_Predictor(model), window(1), shared, inputs, folder / "first.onnx")
-    _export(_Predictor(model), window(3), each, inputs, folder / "next.onnx")
+    _export(_Turns(model), turns, (many, many, many), ["latents", "blocks", "actors"], folder / "turns.onnx")
+    for name, pasts, shapes in (("first", 1, (None, many)), ("next", 3, (many, many))):
+        past = torch.zeros(pasts, c.history - 1, newest.shape[-1])
+        _export(_Predictor(model), (past, newest), shapes, ["past", "newest"], folder / f"{name}.onnx")
     _export(_Decoder(model), (torch.zeros(2, c.width),), (many,), ["latents"], folder / "decoder.onnx")
 
 

@@ -10,13 +10,12 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from pushjepa.runtime.backend import Backend
+from pushjepa.runtime.checkpoint import GRAPHS
 from pushjepa.runtime.contract import FloatArray, ModelSpec
-
-_INPUTS = ("past", "past_blocks", "past_actors", "latest", "blocks", "actors")
 
 
 class OnnxBackend(Backend):
-    """Runs a checkpoint's four graphs.
+    """Runs a checkpoint's graphs.
 
     Args:
         folder: the checkpoint folder.
@@ -36,13 +35,12 @@ class OnnxBackend(Backend):
         # Spinning worker threads win a little time in one session and lose much with several beside each other.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._sessions: dict[str, Any] = {}
-        for graph in ("encoder", "first", "next", "decoder"):
+        for graph in GRAPHS:
             try:
-                self._sessions[graph] = ort.InferenceSession(
-                    str(folder / f"{graph}.onnx"), options, providers=["CPUExecutionProvider"]
-                )
+                session = ort.InferenceSession(str(folder / graph), options, providers=["CPUExecutionProvider"])
+                self._sessions[graph.removesuffix(".onnx")] = session
             except Exception as error:  # noqa: BLE001  ONNX Runtime has a class for each way to be unreadable
-                raise ValueError(f"cannot load {folder / graph}.onnx: {str(error).splitlines()[0]}") from None
+                raise ValueError(f"cannot load {folder / graph}: {str(error).splitlines()[0]}") from None
 
     def _run(self, graph: str, *arrays: NDArray[np.generic]) -> FloatArray:
         session = self._sessions[graph]
@@ -53,27 +51,14 @@ class OnnxBackend(Backend):
     def _encode(self, frames: NDArray[np.uint8]) -> FloatArray:
         return self._run("encoder", frames)
 
-    def _first(
-        self,
-        past: FloatArray,
-        past_blocks: FloatArray,
-        past_actors: NDArray[np.int64],
-        latest: FloatArray,
-        blocks: FloatArray,
-        actors: NDArray[np.int64],
-    ) -> FloatArray:
-        return self._run("first", past, past_blocks, past_actors, latest, blocks, actors)
+    def _turns(self, latents: FloatArray, blocks: FloatArray, actors: NDArray[np.int64]) -> FloatArray:
+        return self._run("turns", np.ascontiguousarray(latents), np.ascontiguousarray(blocks), actors)
 
-    def _next(
-        self,
-        past: FloatArray,
-        past_blocks: FloatArray,
-        past_actors: NDArray[np.int64],
-        latest: FloatArray,
-        blocks: FloatArray,
-        actors: NDArray[np.int64],
-    ) -> FloatArray:
-        return self._run("next", past, past_blocks, past_actors, latest, blocks, actors)
+    def _first(self, past: FloatArray, newest: FloatArray) -> FloatArray:
+        return self._run("first", past, newest)
+
+    def _next(self, past: FloatArray, newest: FloatArray) -> FloatArray:
+        return self._run("next", past, newest)
 
     def _decode(self, latents: FloatArray) -> FloatArray:
         return self._run("decoder", latents)

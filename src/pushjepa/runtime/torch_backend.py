@@ -62,18 +62,13 @@ class TorchBackend(Backend):
         with torch.inference_mode():
             return _numpy(self._model.encode(*self._tensors(frames)))
 
-    def _first(
-        self,
-        past: FloatArray,
-        past_blocks: FloatArray,
-        past_actors: NDArray[np.int64],
-        latest: FloatArray,
-        blocks: FloatArray,
-        actors: NDArray[np.int64],
-    ) -> FloatArray:
+    def _turns(self, latents: FloatArray, blocks: FloatArray, actors: NDArray[np.int64]) -> FloatArray:
         with torch.inference_mode():
-            tensors = self._tensors(past, past_blocks, past_actors, latest, blocks, actors)
-            return _numpy(self._model.predict_last(*tensors))
+            return _numpy(self._model.turn_tokens(*self._tensors(latents, blocks, actors)))
+
+    def _first(self, past: FloatArray, newest: FloatArray) -> FloatArray:
+        with torch.inference_mode():
+            return _numpy(self._model.predict_last(*self._tensors(past, newest)))
 
     _next = _first  # torch broadcasts: one function serves a shared past and a past for each candidate
 

@@ -28,6 +28,8 @@ def write_card(
         "again.\n",
         "## Recipe\n",
         _phase_table(preset),
+        "*Drawn apart* are shares of a batch from windows whose last turn moves the block (moved), stops an agent "
+        "short while the block stays (blocked) or pushes the waiting agent (jostled).\n",
         f"Weights of the losses beside the prediction's: SIGReg as above, state {preset.loss.state:g}, stage "
         f"{preset.loss.stage:g}. "
         f"Seed {preset.seed}. History {model.config.history} frames, one action block of {model.config.frameskip} env "
@@ -64,7 +66,7 @@ def _phase_table(preset: Preset) -> str:
             p.kind,
             f"{p.steps:,}",
             p.batch,
-            f"{p.moved:g}",
+            _shares(p),
             f"{p.episodes:,}" if p.episodes else "all",
             *_rates(p),
             _sigreg(p, preset),
@@ -77,7 +79,7 @@ def _phase_table(preset: Preset) -> str:
         "phase",
         "steps",
         "batch",
-        "moved",
+        "drawn apart",
         "episodes",
         "AdamW's peak rate",
         "Muon's",
@@ -86,6 +88,12 @@ def _phase_table(preset: Preset) -> str:
         "BatchNorm",
     )
     return _table(head, rows)
+
+
+def _shares(phase: PhaseConfig) -> str:
+    """What part of a batch comes from particular windows."""
+    shares = {"moved": phase.moved, "blocked": phase.blocked, "jostled": phase.jostled}
+    return ", ".join(f"{name} {share:g}" for name, share in shares.items() if share)
 
 
 def _rates(phase: PhaseConfig) -> tuple[str, str, str]:
