@@ -92,6 +92,22 @@ def test_a_planner_tells_its_plan_and_draws_its_own_agents_paths(side):
     np.testing.assert_array_equal(move.block, again.block)  # looking on does not change the move
 
 
+@pytest.mark.parametrize("side", ["p1", "p2"])
+def test_a_planner_that_reckons_with_an_answer_tells_where_the_other_agent_would_go(side):
+    match = Match(MatchSetup("open", 4, first=side))
+    policy = make_policy("oracle-reply", side, "open", budget=Budget(6, 2))
+    move = decide(policy, match.observation(policy), np.random.default_rng(0), match.state, match.physics)
+    plan = policy.plan(match.observation(policy), np.random.default_rng(0))
+    assert len(move.plan.reply) == 5
+    start = plan.predicted_end[2:4] if side == "p1" else plan.predicted_end[:2]
+    expected = free_paths(start, plan.predicted_reply[None], match.physics)[0]
+    np.testing.assert_allclose(move.plan.reply, expected, atol=0.06)
+    plain = make_policy("oracle", side, "open", budget=Budget(6, 2))
+    assert (
+        decide(plain, match.observation(plain), np.random.default_rng(0), match.state, match.physics).plan.reply is None
+    )
+
+
 def test_a_scripted_policy_has_no_plan():
     match = Match(MatchSetup("open", 4))
     policy = make_policy("shove", "p1", "open")

@@ -200,7 +200,8 @@ class TraceView(Part):
 class PlanView(Part):
     """What a policy had in mind: cost by iteration, the state it expects, the time it took in milliseconds.
 
-    ``context`` counts the frames that its model was given; null for one that sees the state.
+    ``context`` counts the frames that its model was given; null for one that sees the state. ``reply`` is where it
+    expects the other agent to go in its answer, its place after each step; null for one that reckons with no answer.
     """
 
     cost: float
@@ -208,6 +209,7 @@ class PlanView(Part):
     predicted: State
     ms: float
     context: int | None = None
+    reply: list[Pair] | None = None
 
 
 class Standing(Part):

@@ -48,17 +48,43 @@ def decide(policy: Policy, observation: Observation, rng: np.random.Generator, s
     own = 2 * SIDES.index(observation.side)
     paths = [free_paths(state[own : own + 2], blocks, physics) for blocks in looked_at]
     seen = None if observation.frames is None else min(len(observation.frames), policy.model.spec.history)
-    return Move(plan.block, plan_view(plan, seen), trace_views(plan, paths, policy.budget.elites))
+    return Move(
+        plan.block,
+        plan_view(plan, seen, expected_answer(plan, own, physics)),
+        trace_views(plan, paths, policy.budget.elites),
+    )
 
 
-def plan_view(plan: Plan, context: int | None = None) -> PlanView:
-    """A plan as clients see it, without its search; ``context`` counts the frames that its model was given."""
+def expected_answer(plan: Plan, own: int, physics: Physics) -> Array | None:
+    """Where the plan expects the other agent to go in its answer, (5, 2) px, from where it expects it to stand then.
+
+    Args:
+        plan: the plan.
+        own: where in a state the planning agent's x stands, 0 or 2.
+        physics: the laws of the match.
+    """
+    if plan.predicted_reply is None:
+        return None
+    other = 2 - own
+    path: Array = free_paths(plan.predicted_end[other : other + 2], plan.predicted_reply[None], physics)[0]
+    return path
+
+
+def plan_view(plan: Plan, context: int | None = None, answer: Array | None = None) -> PlanView:
+    """A plan as clients see it, without its search.
+
+    Args:
+        plan: the plan.
+        context: how many frames its model was given.
+        answer: (5, 2) where it expects the other agent to go next, px.
+    """
     return PlanView(
         cost=float(plan.cost),
         cost_by_iteration=[float(cost) for cost in plan.cost_by_iteration],
         predicted=[float(value) for value in plan.predicted_end],
         ms=1000.0 * plan.seconds,
         context=context,
+        reply=None if answer is None else answer.round(1).tolist(),
     )
 
 

@@ -121,12 +121,21 @@ function drawOutline(pen, scene, state, colour, dash) {
 function drawGhost(pen, { scene, state, ghost }) {
   const colour = COLOURS[ghost.side];
   drawOutline(pen, scene, ghost.state, alpha(colour, 0.9), [5, 4]);
+  if (ghost.reply) drawReply(pen, ghost.reply);
   if (ghost.miss === null) return;
   const [tip, middle] = [[ghost.state[4], ghost.state[5]], [state[4], state[5]]];
   pen.strokeStyle = colour;
   pen.lineWidth = 2;
   line(pen, [middle, tip]);
   drawTag(pen, `off by ${ghost.miss.toFixed(0)} px`, tip, scene.size, colour);
+}
+
+/** The answer that a plan reckons with: where the other side's disc is expected to go. */
+function drawReply(pen, { side, points }) {
+  pen.strokeStyle = alpha(COLOURS[side], 0.75);
+  pen.lineWidth = 1.75;
+  line(pen, points, [2, 6]);
+  ring(pen, ...points.at(-1), 6);
 }
 
 function drawTag(pen, words, [x, y], size, colour) {

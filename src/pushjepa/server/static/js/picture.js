@@ -1,5 +1,6 @@
 // What the board shows at a place in the match: the position, the last trail, what was imagined, what came of it.
 
+import { other } from "./dom.js";
 import { agentOf, STEPS } from "./match.js";
 
 /**
@@ -21,9 +22,15 @@ export function pictureAt(match, { k, dream }, { keepDream }) {
     turn,
     from: ended ? turn.from : null,
     trail: { side: turn.side, points: trailOf(turn, within, state) },
-    ghost: turn.plan && { side: turn.side, state: turn.plan.predicted, miss: ended ? turn.telemetry.block_error : null },
+    ghost: turn.plan && ghostOf(turn, ended, state),
     dream: keepDream && turn.trace ? { turn, iterations: turn.trace.length, faint: true } : null,
   };
+}
+
+/** What had been expected: the end of the turn and, once it is over, the other side's answer to it. */
+function ghostOf({ side, plan, telemetry }, ended, state) {
+  const reply = ended && plan.reply ? { side: other(side), points: [agentOf(state, other(side)), ...plan.reply] } : null;
+  return { side, state: plan.predicted, miss: ended ? telemetry.block_error : null, reply };
 }
 
 function trailOf({ side, from, states }, within, state) {
