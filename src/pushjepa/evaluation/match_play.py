@@ -53,14 +53,14 @@ class Contest:
         players: names of the two players, in the order of the command line.
         stage: name of the stage.
         seed: of start positions and of everything the players draw.
-        budget: of players that search.
+        budget: of players that search; None leaves each its own.
         options: the world model of players that need one.
     """
 
     players: tuple[str, str]
     stage: str
     seed: int
-    budget: Budget = field(default_factory=Budget)
+    budget: Budget | None = None
     options: ModelOptions = field(default_factory=ModelOptions)
 
 
@@ -107,7 +107,7 @@ def play_pairs(
         seed: start positions come from (stage, seed), the players' luck from (seed, pair, game, player).
         workers: processes; every core if None, and this process alone for 1.
         options: the world model, for players that need one; the bundled one if None.
-        budget: of players that search; the published one if None.
+        budget: of players that search; each its own if None.
         progress: told how many pairs are done.
 
     Returns:
@@ -116,7 +116,7 @@ def play_pairs(
     Raises:
         ValueError: an unknown player or stage, no pairs, a model that cannot be loaded, or a player that fails.
     """
-    contest = Contest((p1, p2), stage, seed, budget or Budget(), options or ModelOptions())
+    contest = Contest((p1, p2), stage, seed, budget, options or ModelOptions())
     return summarise(contest, play_records(contest, pairs, workers, progress))
 
 

@@ -38,7 +38,7 @@ def make_policy(
         side: the seat.
         stage: the stage or its name.
         model: the world model of a player that needs one.
-        budget: of a player that searches; the published one if None.
+        budget: of a player that searches; its own if None.
 
     Raises:
         ValueError: no such player, seat or stage; no model where one is needed; a factory that cannot be imported,
