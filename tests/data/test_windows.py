@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,8 +14,8 @@ from pushjepa.data import (
     make_scenes,
     mirror_window,
 )
-from pushjepa.data.windows import BLOCKED, JOSTLED, MOVED
-from pushjepa.physics import Board, Physics, mirror_state
+from pushjepa.data.windows import BLOCKED, JOSTLED, MOVED, check_flippable
+from pushjepa.physics import Board, Physics, Pillar, mirror_state
 from pushjepa.relay import STAGES, Match, MatchSetup, last_history
 
 STAGE_NAMES = tuple(STAGES)
@@ -170,6 +172,14 @@ def test_a_mirrored_window_plays_as_the_mirrored_turn(episodes):
         assert not mirrored.blocks[i, 2, :, 1 - actor].any()
         close.append(np.abs(end - mirrored.states[i, 3])[:6].max() < 0.5)
     assert np.mean(close) > 0.97
+
+
+def test_every_stage_of_the_game_is_the_same_upside_down_and_others_are_refused(monkeypatch):
+    check_flippable(tuple(STAGES))
+    lopsided = replace(STAGES["open"], name="lopsided", obstacles=(Pillar(256.0, 100.0, 20.0),))
+    monkeypatch.setitem(STAGES, "lopsided", lopsided)
+    with pytest.raises(ValueError, match="lopsided is not the same upside down"):
+        check_flippable(("open", "lopsided"))
 
 
 def test_mirroring_twice_is_nothing_and_padding_stays(episodes):

@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pushjepa.physics import Board, Physics, Pillar, Wall, mirror_block, mirror_state
+from pushjepa.physics import (
+    Board,
+    Physics,
+    Pillar,
+    Wall,
+    flip_block,
+    flip_state,
+    mirror_block,
+    mirror_state,
+    wrap_angle,
+)
 from pushjepa.physics.constants import AGENT_RADIUS, AGENT_SPEED, BOARD_SIZE, WALL_INSET
 from pushjepa.relay.stages import STAGES
 
@@ -85,6 +95,19 @@ def test_the_mirrored_turn_is_the_mirror_image(block, seed, side):
     seen = board.run_turn(state, side, block)
     mirrored = board.run_turn(mirror_state(state), other, mirror_block(block))
     assert np.abs(mirror_state(mirrored) - seen).max() < 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(block=BLOCKS, seed=st.integers(0, 10_000), side=st.sampled_from(["p1", "p2"]))
+def test_a_turn_upside_down_is_the_flipped_turn(block, seed, side):
+    stage = STAGES["gate"]
+    board = Board(stage.obstacles)
+    state = stage.sample_start(np.random.default_rng(seed))
+    seen = board.run_turn(state, side, block)
+    flipped = board.run_turn(flip_state(state), side, flip_block(block))
+    away = flip_state(flipped) - seen
+    away[:, 6] = wrap_angle(away[:, 6])
+    assert np.abs(away).max() < 1e-6
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pushjepa.physics import BLOCK_SHAPES, block_parts, mirror_block, mirror_state, place, wrap_angle
+from pushjepa.physics import BLOCK_SHAPES, block_parts, flip_state, mirror_block, mirror_state, place, wrap_angle
 
 
 def area_and_moment(part):
@@ -28,6 +28,13 @@ def test_a_block_lies_about_its_centre_of_gravity_and_is_its_own_mirror_image(sh
 def test_an_unknown_shape_lists_the_known_ones():
     with pytest.raises(ValueError, match="tee, plus, square"):
         block_parts("moon")
+
+
+@given(arrays(np.float64, 7, elements=st.floats(0, 512)))
+def test_flipping_twice_changes_nothing(state):
+    away = flip_state(flip_state(state)) - state
+    away[6] = wrap_angle(away[6])
+    assert away == pytest.approx(np.zeros(7), abs=1e-9)
 
 
 @given(arrays(np.float64, 7, elements=st.floats(0, 512)))

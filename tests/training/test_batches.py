@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from pushjepa.data import EpisodeStore
@@ -47,8 +48,13 @@ def test_block_i_of_a_window_leads_from_state_i_to_state_i_plus_1(store: Episode
             assert np.abs(ends - after)[:6].max() < 0.5
 
 
-def test_a_turn_leads_from_its_start_through_its_steps(store: EpisodeStore) -> None:
-    batch = Turns(store.episodes, PhaseConfig("turns", steps=4, batch=32, learning_rate=1e-3, moved=0.5), seed=1)[0]
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_turn_leads_from_its_start_through_its_steps(store: EpisodeStore, flip: bool) -> None:
+    phase = PhaseConfig("turns", steps=4, batch=32, learning_rate=1e-3, moved=0.5, flip=flip)
+    batch = Turns(store.episodes, phase, seed=1)[0]
+    stored = {tuple(state) for state in store.episodes.boundaries.reshape(-1, 7)[:, :6].round(2).tolist()}
+    upright = sum(tuple(state) in stored for state in batch.before[:, :6].numpy().round(2).tolist())
+    assert upright == 32 if not flip else 4 < upright < 28
     close = []
     for row in range(32):
         board = Board(get_stage(store.episodes.stages[batch.stage[row]]).obstacles)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pushjepa.nets import JEPA, encode_state
-from pushjepa.training.modules import SMOOTH, JointPhase, build_optimizer, distance_loss
+from pushjepa.training.modules import SMOOTH, JointPhase, LatentsPhase, build_optimizer, distance_loss
 from pushjepa.training.presets import LossWeights, PhaseConfig, Preset
 
 PHASE = PhaseConfig("joint", steps=4, batch=16, learning_rate=1e-3)
@@ -51,6 +51,14 @@ def test_what_is_frozen_has_no_optimiser(tiny: Preset) -> None:
     model.encoder.requires_grad_(False)
     trained = {id(p) for group in build_optimizer(model, PHASE).param_groups for p in group["params"]}
     assert not trained & {id(p) for p in model.encoder.parameters()}
+
+
+def test_a_frozen_unroll_rests_while_the_rest_learns_to_read_it(tiny: Preset) -> None:
+    phase = PhaseConfig("latents", steps=4, batch=4, learning_rate=1e-3, frozen_unroll=True)
+    module = LatentsPhase(JEPA(tiny.model), phase, LossWeights(), seed=0)
+    trained = {name for name, p in module.model.named_parameters() if p.requires_grad}
+    assert not any(name.startswith("unroll.") for name in trained)
+    assert {"lift.out.weight", "anchor.weight", "predictor.out.weight"} <= trained
 
 
 def test_frozen_norms_keep_their_statistics_and_the_others_do_not(tiny: Preset) -> None:

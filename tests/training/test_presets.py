@@ -29,6 +29,8 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
         ("[[phase]]\nkind = 'latents'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nsigreg = 0.1", "encoder rests"),
         ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nblur = -1", "must not be negative"),
         ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nmoved = 0.7\nblocked = 0.4", "too much"),
+        ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nflip = true", "flip is for turns only"),
+        ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nfrozen_unroll = true", "latents only"),
         ("[loss]\nsig = 1\n[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1", "unknown option 'sig'"),
     ],
 )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pushjepa.data.scenes import random_scenes
 from pushjepa.data.store import Episodes
-from pushjepa.physics import Physics, mirror_block, mirror_state
+from pushjepa.physics import Physics, flip_block, flip_state, mirror_block, mirror_state
 from pushjepa.physics.constants import STEP_SECONDS, TURN_STEPS
 from pushjepa.relay.scene import Frame, Scene
 from pushjepa.relay.stages import get_stage
@@ -26,6 +26,7 @@ __all__ = [
     "Windows",
     "draw_states",
     "draw_windows",
+    "flip_window",
     "make_scenes",
     "mirror_window",
     "random_scenes",
@@ -198,6 +199,30 @@ def mirror_window(batch: WindowBatch, rows: NDArray[np.bool_] | None = None) -> 
     blocks[chosen] = mirror_block(blocks[chosen][..., ::-1, :].astype(np.float64))
     actors[chosen] = np.where(actors[chosen] < 0, -1, 1 - actors[chosen])
     return replace(batch, states=states, steps=steps, blocks=blocks, actors=actors, mirrored=batch.mirrored ^ chosen)
+
+
+def flip_window(batch: WindowBatch, rows: NDArray[np.bool_]) -> WindowBatch:
+    """Windows with top and bottom swapped in ``rows`` (B,); their frames and cached latents would not fit any more.
+
+    The stages have to be the same upside down: see :func:`check_flippable`.
+    """
+    states, steps, blocks = batch.states.copy(), batch.steps.copy(), batch.blocks.copy()
+    states[rows] = flip_state(states[rows].astype(np.float64))
+    steps[rows] = flip_state(steps[rows].astype(np.float64))
+    blocks[rows] = flip_block(blocks[rows].astype(np.float64))
+    return replace(batch, states=states, steps=steps, blocks=blocks)
+
+
+def check_flippable(stages: Sequence[str]) -> None:
+    """Refuse stages whose obstacles are not the same upside down.
+
+    Raises:
+        ValueError: names the first such stage.
+    """
+    for name in stages:
+        obstacles = set(get_stage(name).obstacles)
+        if {item.flipped() for item in obstacles} != obstacles:
+            raise ValueError(f"stage {name} is not the same upside down, so its turns cannot be flipped")
 
 
 def make_scenes(stages: Sequence[str], size: int, physics: Physics | None = None) -> list[Scene]:

@@ -32,6 +32,9 @@ class Pillar:
     def mirrored(self) -> Pillar:
         return Pillar(BOARD_SIZE - self.x, self.y, self.radius)
 
+    def flipped(self) -> Pillar:
+        return Pillar(self.x, BOARD_SIZE - self.y, self.radius)
+
 
 @dataclass(frozen=True)
 class Wall:
@@ -44,6 +47,9 @@ class Wall:
 
     def mirrored(self) -> Wall:
         return Wall(BOARD_SIZE - self.right, self.top, BOARD_SIZE - self.left, self.bottom)
+
+    def flipped(self) -> Wall:
+        return Wall(self.left, BOARD_SIZE - self.bottom, self.right, BOARD_SIZE - self.top)
 
 
 Obstacle = Pillar | Wall
@@ -99,3 +105,19 @@ def mirror_state(state: Array) -> Array:
 def mirror_block(block: Array) -> Array:
     """An action block (..., 2) seen from the other seat: dx negated."""
     return np.asarray(np.asarray(block, dtype=np.float64) * (-1.0, 1.0))
+
+
+def flip_state(state: Array) -> Array:
+    """The board upside down: top and bottom swapped, the agents keep their names; (..., 7) to (..., 7).
+
+    Nothing falls on this board, so a turn played upside down is as lawful as the turn itself.
+    """
+    out = np.array(state, dtype=np.float64)
+    out[..., 1:6:2] = BOARD_SIZE - out[..., 1:6:2]
+    out[..., 6] = wrap_angle(np.pi - out[..., 6])
+    return out
+
+
+def flip_block(block: Array) -> Array:
+    """An action block (..., 2) upside down: dy negated."""
+    return np.asarray(np.asarray(block, dtype=np.float64) * (1.0, -1.0))

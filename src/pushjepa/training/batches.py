@@ -17,6 +17,7 @@ from tqdm import tqdm
 from pushjepa.data import EpisodeStore, Windows, draw_states, draw_windows, make_scenes, random_scenes
 from pushjepa.data.store import Episodes
 from pushjepa.data.windows import WindowBatch as StateWindows
+from pushjepa.data.windows import check_flippable, flip_window
 from pushjepa.nets import JEPA, SCENES
 from pushjepa.physics import Physics
 from pushjepa.relay.stages import STAGES, get_stage
@@ -127,11 +128,15 @@ class Turns(Batches):
         super().__init__(phase.batch, seed)
         self._phase = phase
         self._blur = phase.blur
+        if phase.flip:
+            check_flippable(episodes.stages)
         self._windows = Windows(episodes, history=1)
         self._numbers = stage_numbers(episodes.stages)
 
     def make(self, rng: np.random.Generator, size: int) -> TurnBatch:
         batch = sample_windows(self._windows, rng, size, self._phase)
+        if self._phase.flip:
+            batch = flip_window(batch, rng.random(size) < 0.5)
         before = batch.states[:, 0]
         scale = np.array([1.0] * 6 + [math.radians(_BLUR_DEGREES)])
         blur = rng.uniform(0.0, self._blur, (size, 1)) * scale * rng.standard_normal(before.shape)

@@ -248,6 +248,8 @@ class LatentsPhase(JointPhase):
         super().__init__(model, phase, loss, seed)
         model.encoder.requires_grad_(False)
         model.projector.requires_grad_(False)
+        if phase.frozen_unroll and model.unroll is not None:
+            model.unroll.requires_grad_(False)
 
     def on_train_epoch_start(self) -> None:
         # Frozen means frozen: BatchNorm's running statistics too.

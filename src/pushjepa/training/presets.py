@@ -41,6 +41,8 @@ class PhaseConfig:
         sigreg: SIGReg's weight in this phase; None for the preset's.
         frozen_norm: whether BatchNorm uses, and keeps, the statistics it has.
         blur: ``turns`` only: largest standard deviation, px, with which the start of a turn is known, as from a frame.
+        flip: ``turns`` only: show every other turn upside down.
+        frozen_unroll: ``latents`` only: the unroll rests too; the rest learns to read it.
         moved: share of each batch drawn from windows whose last turn moves the block; the rest is drawn from all.
         blocked: share drawn from windows in whose last turn an agent is stopped short and the block stays.
         jostled: share drawn from windows in whose last turn the waiting agent is pushed.
@@ -60,6 +62,8 @@ class PhaseConfig:
     sigreg: float | None = None
     frozen_norm: bool = False
     blur: float = 1.5
+    flip: bool = False
+    frozen_unroll: bool = False
     moved: float = 0.0
     blocked: float = 0.0
     jostled: float = 0.0
@@ -82,6 +86,9 @@ class PhaseConfig:
             raise ValueError(f"phase {self.kind}: moved, blocked and jostled are shares, {drawn:g} is too much")
         if self.kind in ("turns", "latents") and (self.sigreg is not None or self.frozen_norm):
             raise ValueError(f"phase {self.kind}: the encoder rests, so sigreg and frozen_norm mean nothing")
+        for name, kind in (("flip", "turns"), ("frozen_unroll", "latents")):
+            if getattr(self, name) and self.kind != kind:
+                raise ValueError(f"phase {self.kind}: {name} is for {kind} only")
 
 
 @dataclass(frozen=True)
