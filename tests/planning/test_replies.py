@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from pushjepa.planning import BlockToGoal, Budget, Opponent, PlanningPolicy, make_policy, margin_cost
 from pushjepa.planning.replies import replied_candidates
 from pushjepa.relay import Match, MatchSetup
-from pushjepa.runtime.contract import Context
 from tests.planning.test_policies import START, CarryModel, observation
 
 
@@ -36,25 +35,22 @@ class GuardedModel(CarryModel):
         return out
 
 
-def context(actors: list[int], speeds: list[float]) -> Context:
-    """Turns in which whoever acted moved at some speed."""
-    blocks = np.zeros((len(actors), 5, 2, 2), np.float32)
-    for block, actor, speed in zip(blocks, actors, speeds, strict=True):
-        block[:, max(actor, 0)] = speed
-    return Context(np.zeros((len(actors) + 1, 1, 7), np.float32), blocks, np.array(actors))
+def turns(*speeds: float) -> np.ndarray:
+    """The opponent's turns (T, 5, 2), each at one speed."""
+    return np.array(speeds, np.float32)[:, None, None] * np.ones((1, 5, 2), np.float32)
 
 
 def test_an_opponent_that_stood_still_is_expected_to_stand_still():
     reckoning = Opponent(still=0.2, doubt=2.0)
-    assert reckoning.share_still(context([-1, -1], [0, 0]), 1) == pytest.approx(0.2)
-    assert reckoning.share_still(context([1, 0, 1, 0], [0, 1, 0, 1]), 1) == pytest.approx((0.4 + 2) / 4)
-    assert reckoning.share_still(context([1, 0], [1, 0]), 1) == pytest.approx(0.4 / 3), "the own turns do not count"
+    assert reckoning.share_still(turns()) == pytest.approx(0.2)
+    assert reckoning.share_still(turns(0.0, 0.0, 0.0)) == pytest.approx((0.4 + 3) / 5)
+    assert reckoning.share_still(turns(1.0, 0.0, -1.0)) == pytest.approx(1.4 / 5)
 
 
-def test_habits_are_standing_still_and_the_opponents_own_turns():
-    habits = Opponent().habits(context([1, 0, 1], [0.5, 0.9, -0.25]), 1)
-    assert habits.shape == (3, 5, 2)
-    assert habits[:, 0, 0].tolist() == [0.0, 0.5, -0.25]
+def test_habits_are_standing_still_once_and_the_last_turns_in_which_it_moved():
+    assert Opponent(recent=2).habits(turns(0.5, 0.9, 0.0, -0.25))[:, 0, 0] == pytest.approx([0.0, 0.9, -0.25])
+    assert Opponent(recent=0).habits(turns(0.5)).shape == (1, 5, 2)
+    assert Opponent().habits(turns()).shape == (1, 5, 2)
 
 
 @given(st.lists(st.floats(0.0, 1000.0), min_size=1, max_size=8), st.floats(0.0, 1.0))
@@ -100,6 +96,38 @@ def test_a_plan_that_reckons_with_the_answer_guards_against_it(rng):
     assert guarded.predicted_reply[:, 0].mean() < -0.5, "the opponent is thought to push the block its way"
 
 
+@pytest.mark.parametrize("side", ["p1", "p2"])
+def test_the_whole_match_tells_how_the_opponent_plays(rng, side):
+    model = GuardedModel()
+    player = PlanningPolicy(model, side, margin_cost, Budget(4, 1), own_turns=2, opponent=Opponent(recent=9))
+    seen = observation(7 + (side == "p1"), side, turns_left=2)  # turn n is played at speed (n + 1) / 10, p1 first
+    player.plan(seen, rng)
+    held_against = model.candidates[1].reshape(4, -1, 2, 5, 2, 2)[0, :, 1, 0, 1 if side == "p1" else 0, 0]
+    theirs = [0.2, 0.4, 0.6, 0.8] if side == "p1" else [0.1, 0.3, 0.5, 0.7]
+    assert held_against[:5] == pytest.approx([0.0, *theirs])
+    assert len(held_against) == 5 + Opponent().kept
+
+
+class LearningModel(GuardedModel):
+    """The guarded world with an opponent that cannot hurt before the third look at it."""
+
+    def rollout(self, context, candidates, actors, conditions=None):
+        if len(self.actors) < 4:  # a study and a look for each iteration
+            candidates = candidates.copy()
+            candidates[:, 1::2, :, 1] = 0.0
+            latents = super().rollout(context, candidates, actors)
+            latents[:, :, 0, 4] += 500.0  # and everything looks rosy
+            return latents
+        return super().rollout(context, candidates, actors)
+
+
+def test_a_plan_that_looked_cheap_before_the_answers_were_good_is_judged_again(rng):
+    plan = reckoner(LearningModel(), Opponent(), Budget(64, 8)).plan(observation(0, turns_left=2), rng)
+    assert plan.cost == pytest.approx(plan.trace.costs[-1].min())
+    assert plan.cost > plan.trace.costs[0].min(), "the first looks are forgotten"
+    assert abs(plan.block[:, 1].mean()) > 0.6
+
+
 def test_against_an_opponent_that_stands_still_there_is_no_need_to_guard(rng):
     still = Opponent(still=1.0, doubt=100.0)
     plan = reckoner(GuardedModel(), still).plan(observation(0, turns_left=2), rng)
@@ -130,6 +158,11 @@ def test_the_trace_tells_the_likeliest_future(rng):
     assert plan.trace.block_paths.shape == (2, 6, 4, 2)
     assert plan.trace.costs.shape == (2, 6)
     assert plan.warm_start.shape == (2, 5, 2)
+    best = int(np.argmin(plan.trace.costs[-1]))
+    guard = abs(plan.block[:, 1].sum()) / 5.0
+    pushed = START[4] + 40.0 * plan.block[:, 0].sum()
+    answered = pushed + 3.0 * (1.0 - guard) * 40.0 * plan.predicted_reply[:, 0].sum()
+    assert plan.trace.block_paths[-1, best, 1:3, 0] == pytest.approx([pushed, answered], abs=0.01)
 
 
 def test_the_margin_cost_weighs_both_goals():
@@ -141,7 +174,9 @@ def test_the_margin_cost_weighs_both_goals():
 
 
 @pytest.mark.parametrize(
-    "options", [{"kept": 0}, {"kept": 49}, {"temperature": 0.0}, {"doubt": 0.0}, {"still": 1.5}], ids=str
+    "options",
+    [{"kept": 0}, {"kept": 48}, {"recent": -1}, {"temperature": 0.0}, {"doubt": 0.0}, {"still": 1.5}],
+    ids=str,
 )
 def test_senseless_options_are_refused(options):
     with pytest.raises(ValueError, match="must"):

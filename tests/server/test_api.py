@@ -316,6 +316,16 @@ def test_the_library_does_not_stop_a_match(server, cast):
     assert client.until("turn_result")["turn"] == 1
 
 
+@pytest.mark.parametrize("what", ["gif", "decoded"])
+def test_pictures_and_looks_of_the_model_wait_in_a_queue_that_ends(server, client, what, monkeypatch):
+    name = client.ask("new_match", seed=1, opponent="random", first="p1")["match_id"]
+    assert http(server, f"/api/matches/{name}/{what}")[0] == 200
+    monkeypatch.setattr("pushjepa.server.api._HEAVY_WAITING", 0)
+    status, body = http(server, f"/api/matches/{name}/{what}")[:2]
+    assert status == 503
+    assert json.loads(body)["code"] == "busy"
+
+
 def test_a_full_server_says_that_it_is_busy(server, cast):
     server.stop()
     server.limits = Limits(planners=1, waiting=0, rooms=2)

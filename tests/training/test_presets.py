@@ -26,6 +26,10 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
         ("[[phase]]\nkind = 'joint'\nsteps = 0\nbatch = 1\nlearning_rate = 1", "steps must be positive"),
         ("[[phase]]\nkind = 'joint'\nbatch = 1\nlearning_rate = 1", "steps is missing"),
         ("[[phase]]\nkind = 'turns'\nsteps = 1\nbatch = 1\nlearning_rate = 1", "unroll_hidden is 0"),
+        (
+            "[[phase]]\nkind = 'latents'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nfrozen_unroll = true",
+            "freezes nothing",
+        ),
         ("[[phase]]\nkind = 'latents'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nsigreg = 0.1", "encoder rests"),
         ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nblur = -1", "must not be negative"),
         ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nmoved = 0.7\nblocked = 0.4", "too much"),

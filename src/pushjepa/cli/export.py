@@ -42,7 +42,7 @@ def model(
     from pushjepa.runtime.checkpoint import CARD, read_config, resolve
 
     source = resolve(model)
-    config = read_config(source)
+    config = read_config(source, weights_only=True)
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty; choose another folder")
     net = JEPA(ModelConfig.from_dict(config["model"]))

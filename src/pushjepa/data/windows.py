@@ -21,9 +21,12 @@ from pushjepa.relay.scene import Frame, Scene
 from pushjepa.relay.stages import get_stage
 
 __all__ = [
+    "BLOCKED",
+    "JOSTLED",
     "MOVED",
     "WindowBatch",
     "Windows",
+    "check_flippable",
     "draw_states",
     "draw_windows",
     "flip_window",

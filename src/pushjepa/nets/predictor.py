@@ -85,14 +85,14 @@ class Predictor(nn.Module):
         Args:
             past: (P, history-1, D) earlier latents, P is 1 or S.
             past_conditions: (P, history-1, D).
-            latest: (P, 1, D) the newest latent, or (S, 1, D).
-            conditions: (S, 1, D) one per candidate.
+            latest: (S, 1, D) the newest latent of each candidate.
+            conditions: (S, 1, D).
 
         Returns:
             (S, D) the predicted latents.
         """
         x = past + self.position[:-1]
-        y = latest + self.position[-1:] + torch.zeros_like(conditions)
+        y = latest + self.position[-1:]
         for layer in self.blocks:
             block: AdaLNBlock = layer  # type: ignore[assignment]
             modulations = block.modulate(conditions)

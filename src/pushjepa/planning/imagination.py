@@ -23,7 +23,12 @@ class Imagination:
         context: the match so far, encoded.
         actor: who plans, 0 for p1, 1 for p2.
         cost: of a future.
+
+    Attributes:
+        costs_move: whether a candidate may cost something else when it is scored again.
     """
+
+    costs_move = False
 
     def __init__(self, model: WorldModel, context: Context, actor: int, cost: Cost) -> None:
         self.model, self.context, self.actor, self.cost = model, context, actor, cost
@@ -74,16 +79,20 @@ class ReplyImagination(Imagination):
     """Scores own turns with the opponent's answers between (and after) them.
 
     While the search narrows its own turn, a second one narrows the opponent's answer to the best own turn so far, one
-    iteration for one. Its best finds, standing still, and what the opponent has lately played are the answers that
-    every candidate is held against; each counts as much as the opponent would like it (:meth:`Opponent.likelihood`).
+    iteration for one. Its best finds, standing still, and what the opponent has played in this match are the answers
+    that every candidate is held against; each counts as much as the opponent would like it
+    (:meth:`Opponent.likelihood`). As answers get better, plans get dearer: only costs of one iteration compare.
 
     Args:
         model, context, actor, cost: as for :class:`Imagination`.
         opponent: how it is reckoned with.
         theirs: the opponent's own cost of a future.
+        played: (T, 5, 2) the opponent's turns in this match so far.
         horizon: turns imagined, own ones and answers in turn.
         rng: where the draws of answers come from.
     """
+
+    costs_move = True
 
     def __init__(
         self,
@@ -93,23 +102,22 @@ class ReplyImagination(Imagination):
         cost: Cost,
         opponent: Opponent,
         theirs: Cost,
+        played: FloatArray,
         horizon: int,
         rng: np.random.Generator,
     ) -> None:
         super().__init__(model, context, actor, cost)
         self.opponent, self.theirs, self.horizon, self.rng = opponent, theirs, horizon, rng
-        self.still = opponent.share_still(context, 1 - actor)
-        self.habits = opponent.habits(context, 1 - actor)
+        self.still, self.habits = opponent.share_still(played), opponent.habits(played)
         self.replies: list[FloatArray] = []  # (S, 5, 2) the likeliest answer to each candidate, by iteration
         shape = (model.spec.frameskip, 2)
         self.mean, self.std = np.zeros(shape, np.float32), np.full(shape, INITIAL_STD, np.float32)
-        self.found = np.zeros((0, *shape), np.float32)
+        self.found = np.zeros((0, *shape), np.float32)  # the best answers to the leader
         self.leader = np.zeros((1, *shape), np.float32)  # (N, 5, 2) the best own turns so far; at first to stand still
 
     def __call__(self, candidates: FloatArray) -> Array:
         """Costs (S,) of own action blocks (S, N, 5, 2), each the mean over the opponent's answers."""
-        if not len(self.found):
-            self._study(self.leader)
+        self._study()
         answers = np.concatenate([self.habits, self.found])  # (R, 5, 2), standing still first
         joint, actors = replied_candidates(candidates, answers, self.actor, self.horizon)
         states, latents = self._imagine(joint, actors)
@@ -119,22 +127,22 @@ class ReplyImagination(Imagination):
         expected = likely.argmax(axis=1)
         self.replies.append(answers[expected])
         self._keep(states.reshape(*rows, self.horizon, -1)[np.arange(len(candidates)), expected], costs)
-        iteration, candidate = self._best()
-        if iteration == len(self.costs) - 1:
-            self.leader = candidates[candidate]
-        self._study(self.leader)
+        self.leader = candidates[int(np.argmin(costs))]
         return np.asarray(costs)
 
     def best_reply(self) -> Array | None:
         iteration, candidate = self._best()
         return np.asarray(self.replies[iteration][candidate], dtype=np.float64)
 
-    def _study(self, own: FloatArray) -> None:
-        """One iteration of the opponent's search for an answer to the own turns (N, 5, 2)."""
+    def _best(self) -> tuple[int, int]:
+        return len(self.costs) - 1, int(np.argmin(self.costs[-1]))
+
+    def _study(self) -> None:
+        """One iteration of the opponent's cross-entropy search for an answer to the leader's first turn."""
         noise = self.rng.standard_normal((self.opponent.candidates, *self.mean.shape), dtype=np.float32)
         answers = np.clip(self.mean + self.std * noise, -1.0, 1.0)
         answers[: len(self.found)] = self.found
-        joint, actors = replied_candidates(own[None, :1], answers, self.actor, 2)
+        joint, actors = replied_candidates(self.leader[None, :1], answers, self.actor, 2)
         states, latents = self._imagine(joint, actors)
         order = np.argsort(self.theirs(states, latents), kind="stable")
         elites = answers[order[: self.opponent.elites]]

@@ -90,7 +90,7 @@ class PlanningPolicy:
         imagination, turns = self._imagination(observation, rng)
         shape = (turns, self.model.spec.frameskip, 2)
         start = None if warm_start is None else warm_start[:turns]
-        found = cross_entropy_search(imagination, shape, self.budget, rng, start, on_iteration)
+        found = cross_entropy_search(imagination, shape, self.budget, rng, start, on_iteration, imagination.costs_move)
         return Plan(
             block=found.best[0].astype(np.float64),
             cost=found.cost,
@@ -109,9 +109,10 @@ class PlanningPolicy:
         horizon = min(2 * self.own_turns - 1, observation.turns_left)
         if self.opponent is None or horizon == 1:
             return Imagination(self.model, context, actor, cost), (horizon + 1) // 2
-        theirs = push_cost(SIDES[1 - actor], (observation.goals[1], observation.goals[0]))
+        theirs = self.opponent.cost(SIDES[1 - actor], (observation.goals[1], observation.goals[0]))
+        played = observation.blocks[observation.actors == 1 - actor][:, :, 1 - actor]
         draws = np.random.default_rng(rng.integers(2**63))
-        looking = ReplyImagination(self.model, context, actor, cost, self.opponent, theirs, horizon, draws)
+        looking = ReplyImagination(self.model, context, actor, cost, self.opponent, theirs, played, horizon, draws)
         return looking, (horizon + 1) // 2
 
     def _context(self, observation: Observation) -> Context:

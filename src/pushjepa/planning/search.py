@@ -81,7 +81,7 @@ class SearchResult:
     Attributes:
         best: (H, 5, 2) the cheapest sequence of all that were looked at.
         cost: what it costs.
-        cost_by_iteration: (I,) the lowest cost known after each iteration; never rises.
+        cost_by_iteration: (I,) the lowest cost known after each iteration; never rises, unless costs move.
         mean: (H, 5, 2) centre of the last elites, to warm-start another search with.
     """
 
@@ -98,6 +98,7 @@ def cross_entropy_search(
     rng: np.random.Generator,
     warm_start: NDArray[np.floating] | None = None,
     on_iteration: Callable[[Iteration], None] | None = None,
+    costs_move: bool = False,
 ) -> SearchResult:
     """Find a cheap point of [-1, 1]^shape by drawing, keeping the best and drawing again around them.
 
@@ -108,6 +109,8 @@ def cross_entropy_search(
         rng: where the randomness comes from; the search is a function of it.
         warm_start: (*shape) centre of the first iteration; the middle of the range if None.
         on_iteration: told about every iteration once it is done.
+        costs_move: whether the same point may cost something else in the next iteration (an opponent learns to answer
+            it): an earlier cost then counts for nothing, the best so far is judged again beside the new candidates.
 
     Raises:
         ValueError: a warm start of another shape, or costs that are not S finite numbers.
@@ -125,7 +128,7 @@ def cross_entropy_search(
             candidates[0] = best
         costs = _checked_costs(evaluate(candidates), budget.candidates)
         order = np.argsort(costs, kind="stable")
-        if costs[order[0]] < best_cost:
+        if costs_move or costs[order[0]] < best_cost:
             best, best_cost = candidates[order[0]].copy(), float(costs[order[0]])
         lowest.append(best_cost)
         if on_iteration is not None:

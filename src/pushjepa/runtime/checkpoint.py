@@ -11,7 +11,7 @@ from typing import Any
 from pushjepa.physics import STATE_FIELDS
 from pushjepa.runtime.contract import ModelSpec
 
-FORMAT = 2  #: 1 had no graph of turns and cannot be read
+FORMAT = 2  #: 1 had other graphs; its weights can still be read
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 GRAPHS = ("encoder.onnx", "turns.onnx", "first.onnx", "next.onnx", "decoder.onnx")
@@ -46,8 +46,8 @@ def file_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Read and check ``config.json``.
+def read_config(folder: Path, *, weights_only: bool = False) -> dict[str, Any]:
+    """Read and check ``config.json``; for ``weights_only`` an older format will do.
 
     Raises:
         ValueError: the folder is no checkpoint, or one of another format.
@@ -59,22 +59,23 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    if not isinstance(config, dict) or config.get("format") not in ((1, FORMAT) if weights_only else (FORMAT,)):
         found = config.get("format") if isinstance(config, dict) else None
-        raise ValueError(f"{path} has format {found!r}; this version reads format {FORMAT}")
+        hint = "; `pushjepa export model` brings it up to date" if found == 1 else ""
+        raise ValueError(f"{path} has format {found!r}; this version reads format {FORMAT}{hint}")
     for name in ("model", "files", "name"):
         if name not in config:
             raise ValueError(f"{path} lacks the entry {name!r}")
     return config
 
 
-def verify(folder: Path, config: dict[str, Any]) -> None:
-    """Hold every file against the digest that was written with it.
+def verify(folder: Path, config: dict[str, Any], *, weights_only: bool = False) -> None:
+    """Hold every file, or only the weights, against the digest that was written with it.
 
     Raises:
         ValueError: a file is missing or is not the one that belongs here.
     """
-    for name in (WEIGHTS, *GRAPHS):
+    for name in (WEIGHTS,) if weights_only else (WEIGHTS, *GRAPHS):
         if not (folder / name).is_file():
             raise ValueError(f"checkpoint {folder} lacks {name}; export it again or fetch the folder whole")
         if file_digest(folder / name) != config["files"].get(name):

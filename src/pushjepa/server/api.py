@@ -87,7 +87,7 @@ class Archive:
         trace = self._store.trace(match_id, turn)
         return StoredPlan(turn=turn, side=turns[turn].side, plan=plan, trace=list(trace))
 
-    def decoded(self, match_id: MatchId) -> DecodedList:
+    def decoded(self, match_id: str) -> DecodedList:
         """What the world model reads off every frame of a match, if it is loaded."""
         _, session = self._session(match_id)
         engine = self._roster.engine

@@ -209,7 +209,7 @@ class PlanView(Part):
     predicted: State
     ms: float
     context: int | None = None
-    reply: list[Pair] | None = None
+    reply: Annotated[list[Pair], Field(min_length=5, max_length=5)] | None = None
 
 
 class Standing(Part):

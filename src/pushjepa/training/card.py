@@ -63,7 +63,7 @@ def _phase_table(preset: Preset) -> str:
     rows = [
         (
             i,
-            p.kind,
+            f"{p.kind}, unroll frozen" if p.frozen_unroll else p.kind,
             f"{p.steps:,}",
             p.batch,
             _shares(p),
@@ -93,7 +93,8 @@ def _phase_table(preset: Preset) -> str:
 def _shares(phase: PhaseConfig) -> str:
     """What part of a batch comes from particular windows."""
     shares = {"moved": phase.moved, "blocked": phase.blocked, "jostled": phase.jostled}
-    return ", ".join(f"{name} {share:g}" for name, share in shares.items() if share)
+    words = [f"{name} {share:g}" for name, share in shares.items() if share]
+    return ", ".join([*words, *(["upside down 0.5"] if phase.flip else [])])
 
 
 def _rates(phase: PhaseConfig) -> tuple[str, str, str]:

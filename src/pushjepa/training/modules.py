@@ -242,7 +242,7 @@ class TurnsPhase(Phase):
 
 
 class LatentsPhase(JointPhase):
-    """Predictor, unroll and heads on latents encoded once; the encoder rests, so nothing can collapse."""
+    """Predictor, heads and, unless frozen, the unroll on latents encoded once; the encoder rests, so none collapses."""
 
     def __init__(self, model: JEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
         super().__init__(model, phase, loss, seed)

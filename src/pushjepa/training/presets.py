@@ -41,7 +41,7 @@ class PhaseConfig:
         sigreg: SIGReg's weight in this phase; None for the preset's.
         frozen_norm: whether BatchNorm uses, and keeps, the statistics it has.
         blur: ``turns`` only: largest standard deviation, px, with which the start of a turn is known, as from a frame.
-        flip: ``turns`` only: show every other turn upside down.
+        flip: ``turns`` only: show each turn upside down with even chance.
         frozen_unroll: ``latents`` only: the unroll rests too; the rest learns to read it.
         moved: share of each batch drawn from windows whose last turn moves the block; the rest is drawn from all.
         blocked: share drawn from windows in whose last turn an agent is stopped short and the block stays.
@@ -104,6 +104,8 @@ class Preset:
     def __post_init__(self) -> None:
         if not self.model.unroll_hidden and any(phase.kind == "turns" for phase in self.phases):
             raise ValueError(f"preset {self.name}: the phase turns trains the step unroll, and unroll_hidden is 0")
+        if not self.model.unroll_hidden and any(phase.frozen_unroll for phase in self.phases):
+            raise ValueError(f"preset {self.name}: frozen_unroll freezes nothing, for unroll_hidden is 0")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import load_file, save_file
 
 from pushjepa.data.store import EpisodeStore
-from pushjepa.nets import JEPA
+from pushjepa.nets import JEPA, ModelConfig
 from pushjepa.runtime.checkpoint import read_config, verify
 from pushjepa.training.batches import build_phase_data
 from pushjepa.training.card import write_card
@@ -81,10 +81,10 @@ def load_weights(model: JEPA, folder: Path) -> None:
     Raises:
         ValueError: the checkpoint is of another architecture, or a file of it is missing or mismatched.
     """
-    config = read_config(folder)
-    verify(folder, config)
-    if config["model"] != model.config.to_dict():
-        theirs, ours = config["model"], model.config.to_dict()
+    config = read_config(folder, weights_only=True)
+    verify(folder, config, weights_only=True)
+    theirs, ours = ModelConfig.from_dict(config["model"]).to_dict(), model.config.to_dict()
+    if theirs != ours:
         name = next(k for k in ours | theirs if theirs.get(k) != ours.get(k))
         found, wanted = theirs.get(name), ours.get(name)
         raise ValueError(f"{folder} has {name}={found!r}, this preset {wanted!r}: another architecture")
@@ -93,7 +93,7 @@ def load_weights(model: JEPA, folder: Path) -> None:
 
 def _claim(preset: Preset, store: EpisodeStore, options: TrainingOptions) -> None:
     """Write into the run's folder what its result depends on, or refuse a folder that belongs to another run."""
-    start = None if options.init_from is None else read_config(options.init_from)["files"]
+    start = None if options.init_from is None else read_config(options.init_from, weights_only=True)["files"]
     parts = {"preset": preset.to_dict(), "data": store.recipe.to_dict(), "start": start}
     path, ours = options.out / "run.json", json.loads(json.dumps(parts))
     theirs = json.loads(path.read_text()) if path.exists() else ours

@@ -18,9 +18,12 @@ export function recallSearch(match, turn) {
   return asked.get(turn);
 }
 
-/** Fill in what the model read off every frame so far; gives the state of the model. */
+/** Fill in what the model read off every frame so far; gives the state of the model. A busy server is asked again. */
 export async function recallDecoded(match) {
-  const { state, decoded } = await decodedOf(match.match_id);
+  const { state, decoded } = await decodedOf(match.match_id).catch((error) => {
+    if (error.code !== "busy") throw error;
+    return new Promise((later) => setTimeout(later, RETRY_MS)).then(() => decodedOf(match.match_id));
+  });
   for (const view of decoded) match.decoded.set(view.turn, view);
   return state;
 }

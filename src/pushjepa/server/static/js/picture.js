@@ -29,7 +29,7 @@ export function pictureAt(match, { k, dream }, { keepDream }) {
 
 /** What had been expected: the end of the turn and, once it is over, the other side's answer to it. */
 function ghostOf({ side, plan, telemetry }, ended, state) {
-  const reply = ended && plan.reply ? { side: other(side), points: [agentOf(state, other(side)), ...plan.reply] } : null;
+  const reply = ended && plan.reply ? { side: other(side), points: [agentOf(plan.predicted, other(side)), ...plan.reply] } : null;
   return { side, state: plan.predicted, miss: ended ? telemetry.block_error : null, reply };
 }
 
