@@ -10,7 +10,7 @@ from pushjepa.server.messages import ProtocolError
 from pushjepa.server.roster import Roster, default_roster
 
 CONFIG = {
-    "format": 1,
+    "format": 2,
     "name": "toy",
     "files": {},
     "model": {"frame_size": 64, "width": 8, "history": 4, "frameskip": 5, "agents": 2, "lift": 3},
