@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 DESK = {"width": 1440, "height": 900}
-MATCH = "?seed=7&stage=pillars&side=p1&first=p1&opponent=jepa"
+MATCH = "?seed=7&stage=pillars&side=p1&first=p1&opponent=jepa-reply"
 AIM = ((200, 275), (330, 256))  # way-points of the person, board px
 PATIENCE = 60.0  # seconds
 

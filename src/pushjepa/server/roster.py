@@ -40,7 +40,7 @@ class Engine:
 
 OFFERS = (
     Offer("jepa", "JEPA", "Sees pixels only and plans inside its world model.", needs_model=True),
-    Offer("jepa-reply", "JEPA, two moves deep", "Reckons with your answer before it moves.", needs_model=True),
+    Offer("jepa-reply", "Deep JEPA", "Reckons with your answer before it moves.", needs_model=True),
     Offer("oracle", "Oracle", "The same search on the true simulator: the ceiling."),
     Offer("shove", "Shover", "Goes round behind the block, then drives it home."),
     Offer("chase_t", "Chaser", "Walks to the block and steers it its own way."),
