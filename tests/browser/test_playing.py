@@ -57,6 +57,33 @@ def test_a_whole_match_by_keyboard_alone(player):
     player.wait(human="p2", phase="aim")
 
 
+@pytest.mark.parametrize(
+    ("key", "dx", "dy"),
+    [
+        ("ArrowLeft", -8, 0),
+        ("ArrowRight", 8, 0),
+        ("ArrowUp", 0, -8),
+        ("ArrowDown", 0, 8),
+        ("Shift+ArrowLeft", -32, 0),
+        ("Shift+ArrowDown", 0, 32),
+    ],
+)
+def test_an_arrow_key_moves_the_cross_hair_its_way(player, key, dx, dy):
+    player.start("opponent=passive&seed=2&side=p1&first=p1")
+    player.click(120, 240)
+    player.wait(aim="1")
+    board = player.page.locator("#board")
+    box = board.bounding_box()
+    player.page.mouse.move(box["x"] - 5, box["y"])  # a mouse over the board would point too
+    for press in (key, "Space"):
+        board.press(press)
+    player.wait(aim="2")
+    player.page.click("#go")
+    player.wait(turn="2", phase="aim")
+    (sent,) = player.sent("human_turn")
+    assert sent["waypoints"] == [[120, 240], [120 + dx, 240 + dy]]
+
+
 def test_a_whole_match_on_a_phone(sit_down):
     player = sit_down(viewport={"width": 360, "height": 640}, has_touch=True, is_mobile=True, device_scale_factor=2)
     player.start("opponent=random&seed=5&side=p2&first=p2")
