@@ -51,7 +51,7 @@ def test_version(command: Command) -> None:
 def test_bare_command_shows_the_commands(command: Command) -> None:
     code, out, _ = command()
     assert code == 0
-    for name in ("play", "generate", "train", "match", "calibrate", "bench", "export"):
+    for name in ("play", "generate", "train", "match", "calibrate", "evaluate", "bench", "export"):
         assert name in out
 
 
@@ -92,6 +92,9 @@ def test_documented_make_target_exists(target: str) -> None:
         (["match", "--p1", "jepa", "--p2", "passive", "--model", "{tmp}", "--pairs", "1"], "config.json is missing"),
         (["calibrate", "--source", "dreams"], "dreams"),
         (["calibrate", "--model", "{tmp}/none"], "no checkpoint folder"),
+        (["evaluate", "relay", "--against", "nobody", "--out", "{tmp}/r"], "unknown player 'nobody'"),
+        (["evaluate", "relay", "--stage", "moon", "--out", "{tmp}/r"], "unknown stage 'moon'"),
+        (["evaluate", "relay", "--model", "{tmp}/none", "--out", "{tmp}/r"], "no checkpoint folder"),
         (["play", "--model", "{tmp}/none", "--no-browser"], "no checkpoint folder"),
         (["export", "episodes", "--data", "{tmp}/none", "--out", "{tmp}/e.h5"], "none"),
     ],
@@ -160,6 +163,21 @@ def test_match_takes_a_player_from_the_working_directory(
     code, out, err = command("match", "--p1", "passive", "--p2", "my_players:lazy", "--pairs", "1", "--workers", "1")
     assert code == 0, err
     assert "passive against my_players:lazy" in out
+
+
+def test_evaluate_writes_a_report(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["evaluate", "relay", "--player", "chase_t", "--against", "passive", "--stage", "gate", "--pairs", "1"]
+    words += ["--workers", "1", "--out", str(tmp_path / "report"), "--json", str(tmp_path / "copy.json")]
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    code, out, err = command(*words)
+    assert code == 0, err
+    assert "no figures: they need matplotlib" in err.replace("\n", " ")
+    assert "| `passive` | gate | 1 |" in out.replace("\n", " ")
+    report = (tmp_path / "report" / "report.json").read_text()
+    assert [(row["p1"], row["p2"], row["n"]) for row in json.loads(report)["rows"]] == [("chase_t", "passive", 2)]
+    assert (tmp_path / "copy.json").read_text() == report
+    assert "# Report on `chase_t`" in (tmp_path / "report" / "report.md").read_text()
 
 
 def test_play_serves_until_interrupted(tmp_path: Path) -> None:

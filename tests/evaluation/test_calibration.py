@@ -8,7 +8,7 @@ import pytest
 from pushjepa.evaluation import calibrate
 from pushjepa.evaluation.calibration import Probe, collect_probes
 from pushjepa.evaluation.passages import Passage, episode_passages, match_passages, matches
-from pushjepa.evaluation.ranking import rank_correlation, true_costs
+from pushjepa.evaluation.ranking import rank_candidates, rank_correlation, true_costs
 from pushjepa.physics import Board
 from pushjepa.planning import Budget
 from pushjepa.relay import Match, get_stage, joint_block
@@ -149,7 +149,7 @@ def test_true_costs_are_what_the_board_gives(rng):
 
 
 def test_a_model_to_which_all_is_the_same_ranks_nothing(pixel_model, rng):
-    row = rank_correlation(pixel_model(0.0), 0, ["open"], 2, rng, SMALL)
+    row = rank_correlation(rank_candidates(pixel_model(0.0), 0, ["open"], 2, SMALL), rng)
     assert row["rank_correlation"] == 0.0
 
 
@@ -163,7 +163,7 @@ def test_the_true_costs_rank_themselves(pixel_model, rng, monkeypatch):
 
     model = pixel_model(0.3)
     monkeypatch.setattr("pushjepa.evaluation.ranking.true_costs", imagined)
-    assert rank_correlation(model, 0, ["open"], 2, rng, SMALL)["rank_correlation"] > 0.99
+    assert rank_correlation(rank_candidates(model, 0, ["open"], 2, SMALL), rng)["rank_correlation"] > 0.99
 
 
 @pytest.mark.parametrize(

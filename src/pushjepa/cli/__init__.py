@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 import pushjepa
-from pushjepa.cli import export, generate, measure, play, train
+from pushjepa.cli import evaluate, export, generate, measure, play, train
 
 _INTERRUPTED = 130  # what Typer turns Ctrl-C into
 
@@ -30,6 +30,7 @@ app.command("train")(train.train)
 app.command("match")(measure.match)
 app.command("calibrate")(measure.calibrate)
 app.command("bench")(measure.bench)
+app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(export.app, name="export")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +42,17 @@ def missing_extra(error: ModuleNotFoundError, what: str) -> ValueError:
     if (error.name or "").startswith("pushjepa"):
         raise error
     return ValueError(f"{what} needs {error.name}; install the extra `train`: tools/setup.sh full")
+
+
+def allow_own_players() -> None:
+    """Let ``package.module:factory`` be found in the working directory, where a person's own players lie."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def command_line() -> str:
+    """The command that is running, as it can be typed again."""
+    return shlex.join(["pushjepa", *sys.argv[1:]])
 
 
 @contextmanager

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -20,6 +17,8 @@ from pushjepa.cli.common import (
     SeedOption,
     ThreadsOption,
     WorkersOption,
+    allow_own_players,
+    command_line,
     console,
     progress_bar,
 )
@@ -45,8 +44,7 @@ def match(
     """Play pairs of matches between two players and print the rates with their intervals."""
     from pushjepa.evaluation.match_play import ModelOptions, play_pairs
 
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # where a person's own package.module:factory lies
+    allow_own_players()
     options = ModelOptions(model=model, threads=threads, device=device)
     rows = []
     for name in stage or ["open"]:
@@ -88,7 +86,7 @@ def _write(path: Path | None, seed: int, rows: Sequence[Row]) -> None:
         return
     from pushjepa.evaluation.results import make_results, write_results
 
-    write_results(path, make_results(shlex.join(["pushjepa", *sys.argv[1:]]), seed, rows))
+    write_results(path, make_results(command_line(), seed, rows))
 
 
 def calibrate(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pushjepa.data import MOVED
 from pushjepa.evaluation.parallel import count_workers
 from pushjepa.evaluation.passages import SOURCES, Passage, episode_passages, match_passages
-from pushjepa.evaluation.ranking import rank_correlation
+from pushjepa.evaluation.ranking import rank_candidates, rank_correlation
 from pushjepa.evaluation.results import Row
 from pushjepa.evaluation.statistics import bootstrap_mean, bootstrap_ratio
 from pushjepa.physics import Board, wrap_angle
@@ -115,7 +115,8 @@ def calibrate(
     ]
     if rank_positions:
         advance = None if progress is None else lambda done: progress(episodes + done, total)
-        ranking = rank_correlation(model, seed, names, rank_positions, rng, budget, advance, workers)
+        ranked = rank_candidates(model, seed, names, rank_positions, budget, advance, workers)
+        ranking = rank_correlation(ranked, rng)
         for row in rows:
             if row["turns_ahead"] == 1:
                 row.update(ranking)

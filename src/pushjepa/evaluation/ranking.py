@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,61 +22,87 @@ _TRIES = 20
 _SAME = 1e-3  # px; costs that differ by less are equal but for rounding
 
 
-def rank_correlation(
+@dataclass(frozen=True)
+class Ranked:
+    """What a search's candidates cost at one position: block to goal at the end of the turn, px.
+
+    Attributes:
+        unit: the match that the position is from.
+        imagined: (2, S) by the model, over the first and over the last iteration's candidates.
+        true: (2, S) by the simulator.
+    """
+
+    unit: int
+    imagined: Array
+    true: Array
+
+    def correlation(self, iteration: int) -> float:
+        """Spearman's, over one iteration's candidates; NaN where none of them differ in truth."""
+        if np.ptp(self.true[iteration]) < _SAME:
+            return math.nan
+        found = spearman(self.imagined[iteration], self.true[iteration])
+        # A model to which all candidates are the same has not ranked those that differ.
+        return 0.0 if math.isnan(found) else found
+
+
+def rank_correlation(ranked: Sequence[Ranked], rng: np.random.Generator) -> Row:
+    """Spearman's correlation of the model's with the true cost, the mean over positions.
+
+    Args:
+        ranked: the positions, as :func:`rank_candidates` finds them.
+        rng: draws the bootstrap over matches.
+
+    Returns:
+        ``rank_correlation`` over the candidates of the first iteration, ``rank_correlation_last`` over those of the
+        last, each with its interval, and ``rank_positions``.
+    """
+    row: Row = {"rank_positions": len(ranked)}
+    units = np.array([position.unit for position in ranked])
+    for index, name in enumerate(("rank_correlation", "rank_correlation_last")):
+        found = np.array([position.correlation(index) for position in ranked])
+        # A last iteration that agrees on not touching the block ranks nothing, though the first one did.
+        known = ~np.isnan(found)
+        if known.any():
+            estimate = bootstrap_mean(found[known], rng, units[known])
+            row[name], row[f"{name}_ci"] = estimate.value, estimate.ci
+    return row
+
+
+def rank_candidates(
     model: WorldModel,
     seed: int,
     stages: Sequence[str],
     positions: int,
-    rng: np.random.Generator,
     budget: Budget | None = None,
     progress: Callable[[int], None] | None = None,
     workers: int = 1,
-) -> Row:
-    """Spearman's correlation of the model's with the true cost (block to goal only) over a search's candidates.
+) -> list[Ranked]:
+    """Cost the candidates of a search with the model and with the simulator, at positions taken from matches.
 
     Args:
         model: the world model.
         seed: of the matches and of the searches.
         stages: names of the stages, in turn.
-        positions: how many positions of matches to take the mean over. Those at which no candidate moves the block
-            rank nothing and are passed over.
-        rng: draws the bootstrap.
+        positions: how many. Those at which no candidate of the first iteration moves the block rank nothing and are
+            passed over.
         budget: of the searches.
         progress: told how many positions are done.
         workers: processes that play the matches.
 
-    Returns:
-        ``rank_correlation`` over the candidates of the first iteration, ``rank_correlation_last`` over those of the
-        last, each with its interval, and ``rank_positions``.
-
     Raises:
         ValueError: too few positions at which there is something to rank.
     """
-    first: list[float] = []
-    last: list[float] = []
-    units: list[int] = []
+    found: list[Ranked] = []
     for unit, match, luck in _positions(seed, stages, positions, workers):
-        found = _correlations(model, match, luck, budget)
-        if found is None:
+        ranked = _ranked(model, unit, match, luck, budget)
+        if math.isnan(ranked.correlation(0)):
             continue
-        units.append(unit)
-        first.append(found[0])
-        last.append(found[1])
+        found.append(ranked)
         if progress is not None:
-            progress(len(first))
-        if len(first) == positions:
-            break
-    if len(first) < positions:
-        raise ValueError(f"only {len(first)} of {positions} positions had candidates that move the block")
-    estimates = {"rank_correlation": bootstrap_mean(first, rng, units)}
-    # A last iteration that agrees on not touching the block ranks nothing either, though the first one did.
-    known = ~np.isnan(last)
-    if known.any():
-        estimates["rank_correlation_last"] = bootstrap_mean(np.array(last)[known], rng, np.array(units)[known])
-    row: Row = {"rank_positions": positions}
-    for name, estimate in estimates.items():
-        row[name], row[f"{name}_ci"] = estimate.value, estimate.ci
-    return row
+            progress(len(found))
+        if len(found) == positions:
+            return found
+    raise ValueError(f"only {len(found)} of {positions} positions had candidates that move the block")
 
 
 def _positions(
@@ -89,23 +116,15 @@ def _positions(
             yield unit, Match.restore(match.setup, match.blocks[:turn]), rng
 
 
-def _correlations(
-    model: WorldModel, match: Match, rng: np.random.Generator, budget: Budget | None
-) -> tuple[float, float] | None:
-    """Correlation over the first and over the last iteration's candidates; None if the first ranks nothing."""
+def _ranked(model: WorldModel, unit: int, match: Match, rng: np.random.Generator, budget: Budget | None) -> Ranked:
     side = match.to_move
     player = PlanningPolicy(model, side, budget=budget)
     looked_at: list[Iteration] = []
     plan = player.plan(match.observation(player), rng, on_iteration=looked_at.append)
     goal = np.array(match.stage.goals[side])
-    values = []
-    for index in (0, -1):
-        true = true_costs(match, looked_at[index].candidates)
-        imagined = np.hypot(*(plan.trace.block_paths[index, :, -1] - goal).T)
-        correlation = spearman(imagined, true)
-        # A model to which all candidates are the same has not ranked those that differ.
-        values.append(math.nan if np.ptp(true) < _SAME else 0.0 if math.isnan(correlation) else correlation)
-    return None if math.isnan(values[0]) else (values[0], values[1])
+    ends = plan.trace.block_paths[[0, -1], :, -1]  # (2, S, 2)
+    true = np.stack([true_costs(match, looked_at[index].candidates) for index in (0, -1)])
+    return Ranked(unit, np.hypot(*np.moveaxis(ends - goal, -1, 0)), true)
 
 
 def true_costs(match: Match, candidates: FloatArray) -> Array:
