@@ -7,7 +7,19 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("torch", "torchvision", "lightning", "timm", "onnx", "scipy", "pandas", "h5py", "matplotlib")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "timm",
+    "onnx",
+    "scipy",
+    "pandas",
+    "h5py",
+    "matplotlib",
+    "pygame",
+    "stable_worldmodel",
+)
 LIGHT_ROOMS = (
     "pushjepa.cli",
     "pushjepa.data",
@@ -15,6 +27,8 @@ LIGHT_ROOMS = (
     "pushjepa.evaluation",
     "pushjepa.physics",
     "pushjepa.planning.seats",
+    "pushjepa.pusht.collect",
+    "pushjepa.pusht.oracle",
     "pushjepa.relay.env",
     "pushjepa.relay.opponents",
     "pushjepa.runtime",

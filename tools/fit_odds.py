@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import pushjepa
-from pushjepa.evaluation.parallel import parallel_map
+from pushjepa.data.parallel import parallel_map
 from pushjepa.physics.geometry import Array
 from pushjepa.planning import Budget, make_policy, needs_model
 from pushjepa.relay import MATCH_TURNS, SIDES, STAGES, Match, MatchSetup, Policy, Side, get_stage, side_to_move

@@ -63,13 +63,13 @@ base)
 full)
     find_uv || fail "the extras need uv and it could not be installed; see the uv installation guide, then run make again"
     make_venv
-    install '.[train,dev]'
+    install '.[train,pusht,dev]'
     ;;
 constraints)
     find_uv || fail "resolving the constraints needs uv"
-    "${UV[@]}" pip compile --quiet --universal --upgrade --python-version 3.11 --extra train --extra dev \
+    "${UV[@]}" pip compile --quiet --universal --upgrade --python-version 3.11 --extra train --extra pusht --extra dev \
         --no-header --no-annotate --no-emit-index-url --output-file "$SCRATCH/constraints.txt" pyproject.toml
-    { echo "# Exact versions of everything installed with '.[train,dev]'. Made by: make constraints"
+    { echo "# Exact versions of everything installed with '.[train,pusht,dev]'. Made by: make constraints"
         cat "$SCRATCH/constraints.txt"; } >constraints.txt
     ;;
 *) fail "usage: tools/setup.sh base|full|constraints" ;;

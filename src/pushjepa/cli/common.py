@@ -33,7 +33,7 @@ WorkersOption = Annotated[int | None, typer.Option(min=1, help="Processes (defau
 JsonOption = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Write the results to this file too.")]
 
 
-def missing_extra(error: ModuleNotFoundError, what: str) -> ValueError:
+def missing_extra(error: ModuleNotFoundError, what: str, extra: str = "train") -> ValueError:
     """The one line for a package that the base install does not have; a module of our own that is missing is a bug.
 
     Raises:
@@ -41,7 +41,7 @@ def missing_extra(error: ModuleNotFoundError, what: str) -> ValueError:
     """
     if (error.name or "").startswith("pushjepa"):
         raise error
-    return ValueError(f"{what} needs {error.name}; install the extra `train`: tools/setup.sh full")
+    return ValueError(f"{what} needs {error.name}; install the extra `{extra}`: tools/setup.sh full")
 
 
 def allow_own_players() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pushjepa.data import MOVED
-from pushjepa.evaluation.parallel import count_workers
+from pushjepa.data.parallel import count_workers
 from pushjepa.evaluation.passages import SOURCES, Passage, episode_passages, match_passages
 from pushjepa.evaluation.ranking import rank_candidates, rank_correlation
 from pushjepa.evaluation.results import Row

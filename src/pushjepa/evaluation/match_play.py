@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pushjepa.evaluation.parallel import count_workers, parallel_map
+from pushjepa.data.parallel import count_workers, parallel_map
 from pushjepa.evaluation.results import Row
 from pushjepa.evaluation.statistics import bootstrap_mean, wilson
 from pushjepa.planning import Budget, make_policy, needs_model

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pushjepa.data import REGIMES, simulate_episode
-from pushjepa.evaluation.parallel import parallel_map
+from pushjepa.data.parallel import parallel_map
 from pushjepa.physics.geometry import Array
 from pushjepa.planning import Budget, make_policy
 from pushjepa.relay import SIDES, Match, MatchSetup, get_stage

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 import pushjepa
+from pushjepa.data.parallel import count_workers
 from pushjepa.evaluation.calibration import RANK_POSITIONS, calibrate
 from pushjepa.evaluation.match_play import ModelOptions, play_pairs
-from pushjepa.evaluation.parallel import count_workers
 from pushjepa.evaluation.passages import SOURCES
 from pushjepa.evaluation.ranking import rank_candidates, rank_correlation
 from pushjepa.evaluation.results import Row, plain, write_results

@@ -99,6 +99,7 @@ def cross_entropy_search(
     warm_start: NDArray[np.floating] | None = None,
     on_iteration: Callable[[Iteration], None] | None = None,
     costs_move: bool = False,
+    spread: float = INITIAL_STD,
 ) -> SearchResult:
     """Find a cheap point of [-1, 1]^shape by drawing, keeping the best and drawing again around them.
 
@@ -111,12 +112,13 @@ def cross_entropy_search(
         on_iteration: told about every iteration once it is done.
         costs_move: whether the same point may cost something else in the next iteration (an opponent learns to answer
             it): an earlier cost then counts for nothing, the best so far is judged again beside the new candidates.
+        spread: standard deviation of the first iteration's draws.
 
     Raises:
         ValueError: a warm start of another shape, or costs that are not S finite numbers.
     """
     mean = np.zeros(shape, dtype=np.float32) if warm_start is None else _checked_start(warm_start, shape)
-    std = np.full(shape, INITIAL_STD, dtype=np.float32)
+    std = np.full(shape, spread, dtype=np.float32)
     best, best_cost = mean, math.inf
     lowest: list[float] = []
     started = time.perf_counter()

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from pushjepa.evaluation.parallel import count_workers, parallel_map
+from pushjepa.data.parallel import count_workers, parallel_map
 
 
 @pytest.mark.parametrize("workers", [1, 2])

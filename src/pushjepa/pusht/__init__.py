@@ -1,0 +1,1 @@
+"""Push-T on stable-worldmodel: its law of motion, an expert, data."""

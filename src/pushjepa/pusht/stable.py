@@ -1,0 +1,17 @@
+"""What we use of stable-worldmodel, imported without its warnings about environments that are not installed."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # nothing is shown; pygame would look for a screen
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from stable_worldmodel import World
+    from stable_worldmodel.data.formats.hdf5 import HDF5Dataset
+    from stable_worldmodel.policy import BasePolicy, PlanConfig, RandomPolicy, WorldModelPolicy
+
+__all__ = ["BasePolicy", "HDF5Dataset", "PlanConfig", "RandomPolicy", "World", "WorldModelPolicy"]

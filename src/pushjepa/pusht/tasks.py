@@ -1,0 +1,236 @@
+"""Push-T's closed-loop tasks: reach a state that lies some steps ahead on a held-out expert trajectory."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pushjepa.planning import Budget
+from pushjepa.pusht.adapters import BlockPlanner, HistoryPolicy
+from pushjepa.pusht.oracle import PushTSimulatorModel
+from pushjepa.pusht.simulator import Array
+from pushjepa.pusht.stable import BasePolicy, HDF5Dataset, PlanConfig, RandomPolicy, World
+from pushjepa.runtime.contract import WorldModel
+
+PLAYERS = ("random", "expert", "oracle")  #: names that :func:`make_player` knows
+
+#: What the environment is told before an episode, and from which column of the data.
+_SETTINGS = [
+    {"method": "_set_state", "args": {"state": {"value": "state"}}},
+    {"method": "_set_goal_state", "args": {"goal_state": {"value": "goal_state"}}},
+]
+_COLUMNS = ("pixels", "action", "state", "proprio", "ep_len", "ep_offset")
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """Episodes to play: each begins at a row of a trajectory, and its goal lies ``goal_offset`` rows later.
+
+    Attributes:
+        episodes: (N,) which trajectory.
+        starts: (N,) its row to begin at.
+        goal_offset: env steps between start and goal on the trajectory.
+        budget: env steps that a player has.
+    """
+
+    episodes: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    goal_offset: int
+    budget: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of some tasks.
+
+    Attributes:
+        solved: (N,) whether the environment judged the goal reached at any step.
+        replan_s: seconds of every plan, for one environment.
+    """
+
+    solved: NDArray[np.bool_]
+    replan_s: tuple[float, ...]
+
+
+class ExpertData:
+    """A file of expert trajectories as stable-worldmodel reads it.
+
+    Args:
+        path: an HDF5 file with the columns of ``pushjepa pusht collect``.
+
+    Raises:
+        ValueError: no such file, or a column is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise ValueError(f"no such file {path}; make it with `pushjepa pusht collect`")
+        with h5py.File(path, "r") as file:
+            missing = [name for name in _COLUMNS if name not in file]
+            if missing:
+                raise ValueError(f"{path} lacks the column {missing[0]!r}; Push-T data hold {', '.join(_COLUMNS)}")
+            self.lengths: NDArray[np.int64] = file["ep_len"][:].astype(np.int64)
+            self.offsets: NDArray[np.int64] = file["ep_offset"][:].astype(np.int64)
+            self.actions: NDArray[np.float32] = file["action"][:]
+            self.frame_size = int(file["pixels"].shape[1])
+            steady = file["steady"][:].astype(bool) if "steady" in file else np.ones(len(self.actions), dtype=bool)
+        self.steady: NDArray[np.bool_] = steady[self.offsets]
+        self.path = path
+
+    def dataset(self) -> HDF5Dataset:
+        """As stable-worldmodel's own data set."""
+        return HDF5Dataset(path=self.path, keys_to_load=["pixels", "action", "state", "proprio"])
+
+    def draw_tasks(self, count: int, goal_offset: int, budget: int, seed: int) -> Tasks:
+        """``count`` tasks from different trajectories played with a steady hand.
+
+        Raises:
+            ValueError: fewer trajectories than tasks that are long enough.
+        """
+        long_enough = np.flatnonzero(self.steady & (self.lengths > goal_offset))
+        if len(long_enough) < count:
+            raise ValueError(
+                f"{count} tasks {goal_offset} steps apart need as many trajectories of that length; "
+                f"{self.path} has {len(long_enough)}"
+            )
+        rng = np.random.default_rng(seed)
+        episodes = rng.choice(long_enough, count, replace=False)
+        return Tasks(episodes, rng.integers(0, self.lengths[episodes] - goal_offset), goal_offset, budget)
+
+
+class ReplayPolicy(BasePolicy):
+    """Plays what the expert played from each task's start on, and then nothing.
+
+    Args:
+        data: where the actions stand.
+        tasks: what is played.
+    """
+
+    def __init__(self, data: ExpertData, tasks: Tasks) -> None:
+        super().__init__()
+        self.type = "replay"
+        rows = (data.offsets[tasks.episodes] + tasks.starts)[:, None] + np.arange(tasks.goal_offset)
+        self.actions = data.actions[rows].astype(np.float64)  # (N, goal_offset, 2)
+        self.step = 0
+
+    def get_action(self, obs: Any, **kwargs: Any) -> Array:
+        """Actions (N, 2) of this step."""
+        now, self.step = self.step, self.step + 1
+        return self.actions[:, now] if now < self.actions.shape[1] else np.zeros_like(self.actions[:, 0])
+
+
+class TimedSolver:
+    """A solver of stable-worldmodel that notes how long each plan of one environment took."""
+
+    def __init__(self, solver: Any) -> None:
+        self.solver = solver
+        self.seconds: list[float] = []
+
+    def configure(self, **settings: Any) -> None:
+        self.solver.configure(**settings)
+
+    @property
+    def action_dim(self) -> int:
+        return int(self.solver.action_dim)
+
+    @property
+    def n_envs(self) -> int:
+        return int(self.solver.n_envs)
+
+    @property
+    def horizon(self) -> int:
+        return int(self.solver.horizon)
+
+    def __call__(self, info_dict: dict[str, Any], init_action: Any = None) -> dict[str, Any]:
+        return self.solve(info_dict, init_action)
+
+    def solve(self, info_dict: dict[str, Any], init_action: Any = None) -> dict[str, Any]:
+        """Plan, and note the time."""
+        started = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):  # its solvers print their time
+            found: dict[str, Any] = self.solver.solve(info_dict, init_action)
+        count = len(info_dict["history_blocks"])
+        self.seconds += [(time.perf_counter() - started) / count] * count
+        return found
+
+
+def play(data: ExpertData, tasks: Tasks, policy: BasePolicy, video: Path | None = None) -> Outcome:
+    """Have ``policy`` play the tasks in ``swm/PushT-v1``, all environments side by side.
+
+    Args:
+        data: the expert's trajectories.
+        tasks: what to play.
+        policy: of stable-worldmodel.
+        video: folder for one film a task, if wanted.
+    """
+    size = data.frame_size
+    world = World(
+        "swm/PushT-v1",
+        num_envs=len(tasks.episodes),
+        image_shape=(size, size),
+        max_episode_steps=10 * tasks.budget,
+        resolution=size,
+        disable_env_checker=True,  # it complains of the environment's own habits
+    )
+    world.set_policy(policy)
+    with warnings.catch_warnings():
+        # Gymnasium warns of the environment's own spaces.
+        warnings.filterwarnings("ignore", ".*Casting input x", UserWarning)
+        found = world.evaluate(
+            dataset=data.dataset(),
+            episodes_idx=tasks.episodes.tolist(),
+            start_steps=tasks.starts.tolist(),
+            goal_offset=tasks.goal_offset,
+            eval_budget=tasks.budget,
+            callables=_SETTINGS,
+            video=video,
+        )
+    world.close()
+    seconds = policy.solver.seconds if isinstance(getattr(policy, "solver", None), TimedSolver) else []
+    return Outcome(np.asarray(found["episode_successes"], dtype=bool), tuple(seconds))
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a planning player searches.
+
+    Attributes:
+        budget: of a plan.
+        horizon: action blocks of a plan.
+        receding: blocks of a plan that are played before the next one.
+    """
+
+    budget: Budget = field(default_factory=lambda: Budget(candidates=300, iterations=10, elite_fraction=0.1))
+    horizon: int = 5
+    receding: int = 5
+
+
+def make_player(name: str, data: ExpertData, tasks: Tasks, search: Search, seed: int) -> BasePolicy:
+    """The player called ``name``, one of ``PLAYERS``, for some tasks.
+
+    Raises:
+        ValueError: no such player.
+    """
+    if name == "random":
+        return RandomPolicy(seed)
+    if name == "expert":
+        return ReplayPolicy(data, tasks)
+    if name == "oracle":
+        return planning_policy(PushTSimulatorModel(), search, seed)
+    raise ValueError(f"unknown player {name!r}; choose one of {', '.join(PLAYERS)}")
+
+
+def planning_policy(model: WorldModel, search: Search, seed: int) -> HistoryPolicy:
+    """Our planner on a world model, as a policy of stable-worldmodel."""
+    solver = TimedSolver(BlockPlanner(model, search.budget, seed))
+    config = PlanConfig(search.horizon, search.receding, action_block=model.spec.frameskip, warm_start=False)
+    return HistoryPolicy(solver, config, model.spec.history)

@@ -1,0 +1,58 @@
+"""stable-worldmodel's environment, where it is installed, and states to put it into."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import numpy as np
+import pytest
+
+from pushjepa.pusht.collect import draw_state
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+
+@pytest.fixture(scope="session")
+def swm():
+    pytest.importorskip("stable_worldmodel", reason="stable-worldmodel is not installed")
+
+
+@pytest.fixture(scope="session")
+def make_env(swm):
+    """A fresh ``swm/PushT-v1`` set to a state; gives the environment itself, without wrappers."""
+    import gymnasium
+
+    import pushjepa.pusht.stable  # noqa: F401  registers the environment
+
+    def make(state, goal=None, size=112):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            env = gymnasium.make("swm/PushT-v1", resolution=size).unwrapped
+            env.reset(seed=0)
+        env._setup()  # a space that has seen no other state
+        env._set_state(np.asarray(state))
+        env._set_goal_state(np.asarray(state if goal is None else goal))
+        return env
+
+    return make
+
+
+@pytest.fixture
+def states():
+    """Some random states (7,) at rest."""
+    rng = np.random.default_rng(3)
+    return [draw_state(rng) for _ in range(12)]
+
+
+@pytest.fixture(scope="session")
+def collection(tmp_path_factory):
+    """A small collection of trajectories, with its frames in a file."""
+    pytest.importorskip("h5py", reason="h5py is not installed")
+    pytest.importorskip("pygame", reason="pygame is not installed")
+    from pushjepa.pusht.collect import CollectOptions, collect, export_hdf5
+
+    folder = tmp_path_factory.mktemp("pusht")
+    found = collect(folder, CollectOptions(episodes=6, seed=5, limit=150), workers=1)
+    export_hdf5(found, folder / "pusht.h5", 64)
+    return folder

@@ -1,0 +1,203 @@
+"""Our models under stable-worldmodel's policies and solvers: above all, which action belongs to which frame."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import gymnasium
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("stable_worldmodel", reason="stable-worldmodel is not installed")
+
+from pushjepa.planning import Budget
+from pushjepa.pusht.adapters import ActionNormaliser, BlockPlanner, CostModel, HistoryPolicy
+from pushjepa.pusht.oracle import GoalState, PushTSimulatorModel
+from pushjepa.pusht.simulator import Simulator
+from pushjepa.pusht.stable import PlanConfig
+from pushjepa.runtime.contract import ModelSpec
+
+
+class RecordingModel:
+    """Sees in a frame the number that is its colour; keeps every context and all candidates that it is asked about."""
+
+    spec = ModelSpec(1, 7, 1, 5, 3, 16, tuple("abcdefg"))
+
+    def __init__(self):
+        self.contexts, self.candidates = [], []
+
+    def encode(self, frames):
+        latents = np.zeros((len(frames), 1, 7), dtype=np.float32)
+        latents[:, 0, 0] = frames[:, 0, 0, 0]
+        return latents
+
+    def rollout(self, context, candidates, actors, conditions=None):
+        self.contexts.append(context)
+        self.candidates.append(candidates)
+        return np.zeros((*candidates.shape[:2], 1, 7), dtype=np.float32)
+
+    def decode(self, latents):
+        return latents[..., 0, :].astype(np.float64)
+
+
+def fake_env(count):
+    single = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+    many = gymnasium.spaces.Box(-1.0, 1.0, (count, 2), np.float32)
+    return SimpleNamespace(num_envs=count, action_space=many, single_action_space=single)
+
+
+def observation(numbers, **more):
+    """Frames of one colour each, and states that begin with the same number."""
+    count = len(numbers)
+    pixels = np.zeros((count, 1, 16, 16, 3), dtype=np.uint8)
+    state = np.zeros((count, 1, 7))
+    for row, number in enumerate(numbers):
+        pixels[row], state[row, 0, 0] = number, number
+    goal = np.full((count, 1, 16, 16, 3), 200, dtype=np.uint8)
+    return {"pixels": pixels, "state": state, "goal": goal, "goal_state": np.zeros((count, 1, 7)), **more}
+
+
+def policy_of(model, count=1, receding=1, horizon=2):
+    planner = BlockPlanner(model, Budget(4, 1))
+    policy = HistoryPolicy(planner, PlanConfig(horizon, receding, action_block=5, warm_start=False), model.spec.history)
+    policy.set_env(fake_env(count))
+    return policy
+
+
+def test_frames_and_the_actions_between_them_belong_together():
+    model = RecordingModel()
+    policy = policy_of(model)
+    played = np.array([policy.get_action(observation([step]))[0] for step in range(16)])
+    # One plan each time a block of five steps was played.
+    assert [context.latents[:, 0, 0].tolist() for context in model.contexts] == [
+        [0, 0, 0],
+        [0, 0, 5],
+        [0, 5, 10],
+        [5, 10, 15],
+    ]
+    last = model.contexts[-1]
+    assert last.blocks[:, :, 0].reshape(10, 2) == pytest.approx(played[5:15], abs=1e-6)
+    assert model.contexts[1].blocks[1, :, 0] == pytest.approx(played[:5], abs=1e-6)
+    assert not model.contexts[1].blocks[0].any()
+    assert [context.actors.tolist() for context in model.contexts] == [[-1, -1], [-1, 0], [0, 0], [0, 0]]
+
+
+def test_a_plan_is_played_from_its_first_step_on():
+    model = RecordingModel()
+    policy = policy_of(model, receding=2)
+    played = np.array([policy.get_action(observation([step]))[0] for step in range(11)])
+    assert len(model.contexts) == 2
+    # All plans cost the same, so the first candidate of the search is the plan.
+    assert played[:10] == pytest.approx(model.candidates[0][0].reshape(10, 2), abs=1e-6)
+
+
+def test_a_reset_of_one_environment_leaves_the_other_s_past_alone():
+    model = RecordingModel()
+    policy = policy_of(model, count=2)
+    for step in range(5):
+        policy.get_action(observation([step, 100 + step]))
+    model.contexts.clear()
+    policy.get_action(observation([50, 105], _needs_flush=np.array([True, False])))
+    fresh, other = (context.latents[:, 0, 0].tolist() for context in model.contexts)
+    assert fresh == [50, 50, 50]
+    assert other == [100, 100, 105]
+
+
+def test_what_has_ended_is_not_planned_for():
+    model = RecordingModel()
+    policy = policy_of(model, count=2)
+    policy.get_action(observation([0, 100]))
+    actions = policy.get_action(observation([1, 101], terminated=np.array([True, False])))
+    assert np.isnan(actions[0]).all()
+    assert np.isfinite(actions[1]).all()
+
+
+def test_two_policies_share_nothing():
+    one, two = policy_of(RecordingModel()), policy_of(RecordingModel())
+    one.get_action(observation([3]))
+    assert two.past[0].frames == []
+
+
+def test_normalised_actions_come_back():
+    actions = np.array([[0.1, -0.2], [0.5, 0.4], [np.nan, np.nan], [-0.3, 0.1]])
+    normaliser = ActionNormaliser.of(actions)
+    known = actions[[0, 1, 3]]
+    assert normaliser.transform(known).mean(axis=0) == pytest.approx([0, 0])
+    assert normaliser.transform(known).std(axis=0) == pytest.approx([1, 1])
+    assert normaliser.inverse_transform(normaliser.transform(known)) == pytest.approx(known)
+    blocks = known.reshape(1, 6)
+    assert normaliser.inverse_transform(blocks).reshape(3, 2) == pytest.approx(normaliser.inverse_transform(known))
+
+
+def test_missing_action_statistics_are_one_line():
+    with pytest.raises(ValueError, match="at least one action"):
+        ActionNormaliser.of(np.full((3, 2), np.nan))
+    with pytest.raises(ValueError, match="must be positive"):
+        ActionNormaliser.of(np.zeros((3, 2)))
+
+
+def oracle_observation(start, goal):
+    info = observation([0])
+    info["history_state"] = start[None, None]
+    info["history_blocks"] = np.zeros((1, 0, 5, 1, 2), dtype=np.float32)
+    info["history_actors"] = np.zeros((1, 0), dtype=np.int64)
+    info["goal_state"] = goal[None, None]
+    return info
+
+
+def test_costs_for_their_solvers_are_the_simulator_s(states, rng):
+    start, goal = states[0], states[1]
+    normaliser = ActionNormaliser(np.array([0.1, 0.0]), np.array([0.3, 0.4]))
+    drawn = rng.standard_normal((1, 3, 2, 10))
+    info = {
+        name: torch.as_tensor(np.repeat(value[:, None], 3, axis=1))
+        for name, value in oracle_observation(start, goal).items()
+        if name.startswith(("history", "goal"))
+    }
+    costs = CostModel(PushTSimulatorModel(), normaliser).get_cost(info, torch.from_numpy(drawn))
+    assert costs.shape == (1, 3)
+    for row, cost in zip(drawn[0], costs[0], strict=True):
+        raw = np.clip(row.reshape(10, 2) * [0.3, 0.4] + [0.1, 0.0], -1, 1).astype(np.float32)
+        ends = Simulator().run(start.astype(np.float32), raw)[None, 4::5]
+        assert float(cost) == pytest.approx(GoalState(goal)(ends, ends)[0], abs=1e-3)
+
+
+def test_their_search_plans_with_our_model(states, capsys):
+    """stable-worldmodel's CEMSolver lowers the cost that ours gives it."""
+    start, goal = states[2], states[2].copy()
+    goal[:2] += [40.0, -30.0]
+    model = CostModel(PushTSimulatorModel(), ActionNormaliser(np.zeros(2), np.full(2, 0.4)))
+    solver = their_solver(model)
+    policy = HistoryPolicy(
+        solver,
+        PlanConfig(1, 1, action_block=5),
+        history=1,
+        process={"action": ActionNormaliser(np.zeros(2), np.full(2, 0.4))},
+    )
+    policy.set_env(fake_env(1))
+    state = Simulator().reset(start)
+    for _ in range(5):
+        info = observation([0]) | {"state": state[None, None], "goal_state": goal[None, None]}
+        state = Simulator().run(state, policy.get_action(info))[0]
+    assert np.hypot(*(state[:2] - goal[:2])) < 10.0
+    assert "CEM solve time" in capsys.readouterr().out
+
+
+def their_solver(model):
+    from stable_worldmodel.solver import CEMSolver
+
+    return CEMSolver(model, num_samples=40, n_steps=8, topk=6, seed=0)
+
+
+def test_an_observation_without_its_history_is_refused():
+    info = observation([0])
+    with pytest.raises(ValueError, match="lacks 'history_pixels'; use HistoryPolicy"):
+        BlockPlanner(RecordingModel(), Budget(2, 1)).sight.read(info, 0)
+
+
+def test_blocks_of_another_length_are_refused():
+    with pytest.raises(ValueError, match="have 5 steps, not 4"):
+        BlockPlanner(RecordingModel(), Budget(2, 1)).configure(
+            action_space=fake_env(1).action_space, n_envs=1, config=PlanConfig(2, 1, action_block=4)
+        )
