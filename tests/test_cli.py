@@ -51,7 +51,7 @@ def test_version(command: Command) -> None:
 def test_bare_command_shows_the_commands(command: Command) -> None:
     code, out, _ = command()
     assert code == 0
-    for name in ("play", "generate", "train", "match", "calibrate", "evaluate", "bench", "export"):
+    for name in ("play", "generate", "train", "match", "calibrate", "evaluate", "bench", "export", "pusht"):
         assert name in out
 
 
@@ -95,6 +95,9 @@ def test_documented_make_target_exists(target: str) -> None:
         (["evaluate", "relay", "--against", "nobody", "--out", "{tmp}/r"], "unknown player 'nobody'"),
         (["evaluate", "relay", "--stage", "moon", "--out", "{tmp}/r"], "unknown stage 'moon'"),
         (["evaluate", "relay", "--model", "{tmp}/none", "--out", "{tmp}/r"], "no checkpoint folder"),
+        (["pusht", "collect", "--episodes", "0", "--out", "{tmp}/p"], "--episodes"),
+        (["pusht", "train", "--data", "{tmp}/none", "--out", "{tmp}/p"], "holds no Push-T trajectories"),
+        (["pusht", "eval", "--data", "{tmp}/none.h5"], "no such file"),
         (["play", "--model", "{tmp}/none", "--no-browser"], "no checkpoint folder"),
         (["export", "episodes", "--data", "{tmp}/none", "--out", "{tmp}/e.h5"], "none"),
     ],
@@ -178,6 +181,26 @@ def test_evaluate_writes_a_report(command: Command, tmp_path: Path, monkeypatch:
     assert [(row["p1"], row["p2"], row["n"]) for row in json.loads(report)["rows"]] == [("chase_t", "passive", 2)]
     assert (tmp_path / "copy.json").read_text() == report
     assert "# Report on `chase_t`" in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_collect_tells_how_often_the_expert_solved_its_task(command: Command, tmp_path: Path) -> None:
+    words = ["pusht", "collect", "--episodes", "2", "--limit", "120", "--no-frames", "--workers", "1"]
+    code, out, err = command(*words, "--out", str(tmp_path), "--json", str(tmp_path / "expert.json"))
+    assert code == 0, err
+    rows = json.loads((tmp_path / "expert.json").read_text())["rows"]
+    assert [(row["condition"], row["n"]) for row in rows] == [("steady", 1), ("trembling", 1)]
+    assert "steady: 1 trajectories" in out
+    assert not (tmp_path / "pusht.h5").exists()
+
+
+def test_push_t_without_its_extra_says_what_to_install(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in sys.modules if n.startswith(("pushjepa.pusht", "pushjepa.evaluation.pusht"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "stable_worldmodel", None)
+    code, _, err = command("pusht", "eval")
+    assert code == 2
+    assert one_line(err), err
+    assert "install the extra `pusht`: tools/setup.sh full" in err
 
 
 def test_play_serves_until_interrupted(tmp_path: Path) -> None:

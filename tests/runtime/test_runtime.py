@@ -22,7 +22,7 @@ from pushjepa.relay.stages import STAGES
 from pushjepa.runtime import Context, load_model
 from pushjepa.runtime.checkpoint import GRAPHS, read_config, resolve
 from pushjepa.runtime.export import OPSET, export_checkpoint
-from pushjepa.training.recipe import load_weights
+from pushjepa.training.relay import load_weights
 
 CONFIG = ModelConfig(
     frame_size=32,

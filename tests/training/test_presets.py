@@ -6,11 +6,18 @@ from pushjepa.training.presets import load_preset, parse_preset, preset_names
 
 
 def test_every_shipped_preset_reads_and_names_its_phases() -> None:
-    assert preset_names() == ["compact", "vit-tiny"]
-    recipes = {"compact": ["scenes", "joint", "scenes", "turns", "latents"], "vit-tiny": ["scenes", "joint", "latents"]}
+    pusht = ["scenes", "scenes", "turns", "latents"]
+    recipes = {
+        "compact": ["scenes", "joint", "scenes", "turns", "latents"],
+        "pusht-compact": pusht,
+        "pusht-slots": pusht,
+        "vit-tiny": ["scenes", "joint", "latents"],
+    }
+    assert preset_names() == sorted(recipes)
     for name, kinds in recipes.items():
         preset = load_preset(name)
         assert preset.name == name
+        assert preset.task == ("pusht" if name.startswith("pusht") else "relay")
         assert [p.kind for p in preset.phases] == kinds
         assert (preset.loss.sigreg, preset.loss.state) == (0.09, 10.0)
 
@@ -20,6 +27,7 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
     [
         ("seed = ", "not valid TOML"),
         ("sede = 1", "unknown entry 'sede'"),
+        ("task = 'chess'", "unknown task 'chess'"),
         ("seed = 1", "at least one"),
         ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nstep = 2", "unknown option 'step'"),
         ("[[phase]]\nkind = 'warm'\nsteps = 1\nbatch = 1\nlearning_rate = 1", "unknown phase 'warm'"),
@@ -45,5 +53,7 @@ def test_a_bad_preset_is_refused_with_one_line(text: str, words: str) -> None:
 
 
 def test_an_unknown_preset_lists_those_there_are() -> None:
-    with pytest.raises(ValueError, match="unknown preset 'big'; choose one of compact, vit-tiny"):
+    with pytest.raises(
+        ValueError, match="unknown preset 'big'; choose one of compact, pusht-compact, pusht-slots, vit-tiny"
+    ):
         load_preset("big")

@@ -36,7 +36,7 @@ def model(
     try:
         from pushjepa.nets import JEPA, ModelConfig
         from pushjepa.runtime.export import export_checkpoint
-        from pushjepa.training.recipe import load_weights
+        from pushjepa.training.relay import load_weights
     except ModuleNotFoundError as error:
         raise missing_extra(error, "exporting a model") from None
     from pushjepa.runtime.checkpoint import CARD, read_config, resolve

@@ -11,12 +11,14 @@ from rich.table import Table
 from pushjepa.cli.common import (
     JsonOption,
     SeedOption,
+    ThreadsOption,
     WorkersOption,
     command_line,
     console,
     missing_extra,
     progress_bar,
 )
+from pushjepa.cli.train import run_recipe
 
 if TYPE_CHECKING:
     from pushjepa.evaluation.results import Row
@@ -64,10 +66,29 @@ def collect(
         write_results(json, make_results(command_line(), seed, rows))
 
 
+@app.command()
+def train(
+    preset: Annotated[str, typer.Option(help="pusht-compact, pusht-slots, or a .toml file.")] = "pusht-compact",
+    data: Annotated[Path, typer.Option(help="Trajectories, from `pushjepa pusht collect`.")] = Path("data/pusht"),
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. (default: runs/PRESET)")] = None,
+    init_from: Annotated[Path | None, typer.Option(help="A checkpoint folder whose weights to start from.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: ThreadsOption = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that draw frames; 0 draws in this one.")] = 0,
+) -> None:
+    """Train a world model of Push-T; the finished checkpoint lies in OUT/checkpoint."""
+    run_recipe(preset, data, out, init_from, resume, device, threads, workers)
+
+
 @app.command("eval")
 def evaluate(
     player: Annotated[
-        list[str] | None, typer.Option(help="random, expert or oracle; repeat for several (default: all).")
+        list[str] | None,
+        typer.Option(help="random, expert, oracle or model; repeat for several (default: the first three)."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Checkpoint folder of the player `model`.")
     ] = None,
     data: Annotated[Path, typer.Option(help="Held-out trajectories, from `pushjepa pusht collect`.")] = Path(
         "data/pusht-eval/pusht.h5"
@@ -88,14 +109,15 @@ def evaluate(
 
     try:
         from pushjepa.evaluation.pusht import evaluate_pusht
-        from pushjepa.pusht.tasks import PLAYERS, ExpertData, Search
+        from pushjepa.pusht.tasks import ExpertData, Search
     except ModuleNotFoundError as error:
         raise missing_extra(error, "Push-T", "pusht") from None
     search = Search(Budget(candidates, iterations, elite_fraction=0.1), receding=receding)
     with progress_bar("episodes") as report:
         rows = evaluate_pusht(
             ExpertData(data),
-            player or PLAYERS,
+            player or ("random", "expert", "oracle"),
+            model=model,
             goal_offset=offset,
             budget=budget,
             eval_seeds=seeds,

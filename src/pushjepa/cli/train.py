@@ -11,7 +11,9 @@ from pushjepa.cli.common import console, missing_extra
 
 
 def train(
-    preset: Annotated[str, typer.Option(help="compact, vit-tiny, or a .toml file.")] = "compact",
+    preset: Annotated[
+        str, typer.Option(help="compact, vit-tiny, or a .toml file; Push-T has a command of its own.")
+    ] = "compact",
     data: Annotated[Path, typer.Option(help="An episode store, from `pushjepa generate`.")] = Path("data/episodes"),
     out: Annotated[Path | None, typer.Option(help="Folder of the run. (default: runs/PRESET)")] = None,
     init_from: Annotated[Path | None, typer.Option(help="A checkpoint folder whose weights to start from.")] = None,
@@ -21,6 +23,20 @@ def train(
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw frames; 0 draws in this one.")] = 0,
 ) -> None:
     """Train a world model; the finished checkpoint lies in OUT/checkpoint."""
+    run_recipe(preset, data, out, init_from, resume, device, threads, workers)
+
+
+def run_recipe(
+    preset: str,
+    data: Path,
+    out: Path | None,
+    init_from: Path | None,
+    resume: bool,
+    device: str,
+    threads: int | None,
+    workers: int,
+) -> None:
+    """Train by a preset of either task, and say where the checkpoint lies."""
     try:
         from pushjepa.training.presets import load_preset
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from pushjepa.evaluation.results import Row
 from pushjepa.evaluation.statistics import wilson
-from pushjepa.pusht.tasks import PLAYERS, ExpertData, Search, make_player, play
+from pushjepa.pusht.model import PushTModel, load_pusht_model
+from pushjepa.pusht.tasks import PLAYERS, ExpertData, Outcome, Search, make_player, play
 
 Progress = Callable[[int, int], None]  #: (episodes done, in all)
 
@@ -18,6 +19,7 @@ def evaluate_pusht(
     data: ExpertData,
     players: Sequence[str],
     *,
+    model: Path | None = None,
     goal_offset: int = 25,
     budget: int = 50,
     eval_seeds: int = 5,
@@ -31,6 +33,7 @@ def evaluate_pusht(
     Args:
         data: held-out expert trajectories.
         players: names of :func:`pushjepa.pusht.tasks.make_player`.
+        model: checkpoint folder of the player ``model``.
         goal_offset: env steps between start and goal on a trajectory.
         budget: env steps that a player has.
         eval_seeds: how often tasks are drawn, with seeds 0, 1, ...
@@ -46,52 +49,60 @@ def evaluate_pusht(
     Raises:
         ValueError: a number that makes no sense, an unknown player, or too few trajectories.
     """
-    for name, value in (
-        ("goal_offset", goal_offset),
-        ("budget", budget),
-        ("seeds", eval_seeds),
-        ("episodes", episodes),
-    ):
+    _check(players, goal_offset, budget, eval_seeds, episodes)
+    search, world_model = search or Search(), _load(data, players, model)
+    total, done, rows = len(players) * eval_seeds * episodes, 0, []
+    for name in players:
+        outcomes: list[Outcome] = []
+        for seed in range(eval_seeds):
+            tasks = data.draw_tasks(episodes, goal_offset, budget, seed)
+            films = video / name if video is not None and seed == 0 else None
+            player = make_player(name, data, tasks, search, seed, world_model)
+            outcomes.append(play(data, tasks, player, films))
+            done += episodes
+            if progress is not None:
+                progress(done, total)
+        settings = {"policy": name, "goal_offset": goal_offset, "budget": budget, "eval_seeds": eval_seeds}
+        rows.append(settings | {"episodes": episodes} | _summarise(outcomes, search))
+    return rows
+
+
+def _summarise(outcomes: Sequence[Outcome], search: Search) -> Row:
+    """The figures of one player; how it searched stands beside the time that a plan took."""
+    solved = np.concatenate([outcome.solved for outcome in outcomes])
+    by_seed = [float(outcome.solved.mean()) for outcome in outcomes]
+    seconds = [taken for outcome in outcomes for taken in outcome.replan_s]
+    row: Row = {
+        "n": len(solved),
+        "success_rate": float(solved.mean()),
+        "success_rate_ci": list(wilson(int(solved.sum()), len(solved))),
+        "success_by_seed": by_seed,
+        "success_spread": float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else None,
+        "replan_s_median": float(np.median(seconds)) if seconds else None,
+    }
+    if seconds:
+        row |= {"candidates": search.budget.candidates, "iterations": search.budget.iterations}
+        row |= {"horizon": search.horizon, "receding": search.receding}
+    return row
+
+
+def _check(players: Sequence[str], goal_offset: int, budget: int, eval_seeds: int, episodes: int) -> None:
+    counts = {"goal_offset": goal_offset, "budget": budget, "eval_seeds": eval_seeds, "episodes": episodes}
+    for name, value in counts.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     for name in players:
         if name not in PLAYERS:
             raise ValueError(f"unknown player {name!r}; choose one of {', '.join(PLAYERS)}")
-    search = search or Search()
-    total, done, rows = len(players) * eval_seeds * episodes, 0, []
-    for name in players:
-        solved: list[float] = []
-        by_seed: list[float] = []
-        seconds: list[float] = []
-        for seed in range(eval_seeds):
-            tasks = data.draw_tasks(episodes, goal_offset, budget, seed)
-            films = video / name if video is not None and seed == 0 else None
-            outcome = play(data, tasks, make_player(name, data, tasks, search, seed), films)
-            solved += outcome.solved.tolist()
-            by_seed.append(float(outcome.solved.mean()))
-            seconds += outcome.replan_s
-            done += episodes
-            if progress is not None:
-                progress(done, total)
-        row: Row = {
-            "policy": name,
-            "goal_offset": goal_offset,
-            "budget": budget,
-            "eval_seeds": eval_seeds,
-            "episodes": episodes,
-            "n": len(solved),
-            "success_rate": float(np.mean(solved)),
-            "success_rate_ci": list(wilson(int(sum(solved)), len(solved))),
-            "success_by_seed": by_seed,
-            "success_spread": float(np.std(by_seed, ddof=1)) if eval_seeds > 1 else None,
-            "replan_s_median": float(np.median(seconds)) if seconds else None,
-        }
-        if seconds:
-            row |= {
-                "candidates": search.budget.candidates,
-                "iterations": search.budget.iterations,
-                "horizon": search.horizon,
-                "receding": search.receding,
-            }
-        rows.append(row)
-    return rows
+
+
+def _load(data: ExpertData, players: Sequence[str], folder: Path | None) -> PushTModel | None:
+    """The world model, if one of the players is to plan with it."""
+    if "model" not in players:
+        return None
+    if folder is None:
+        raise ValueError("the player 'model' needs a checkpoint folder: --model")
+    model = load_pusht_model(folder)
+    if model.spec.frame_size != data.frame_size:
+        raise ValueError(f"{folder} sees frames of {model.spec.frame_size} px, {data.path} holds {data.frame_size} px")
+    return model

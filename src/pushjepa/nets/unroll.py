@@ -58,7 +58,7 @@ class StepUnroll(nn.Module):
         self.register_buffer("mirror", torch.tensor([-1.0, 1, -1, 1, -1, 1, 1, -1]), persistent=False)
         waved = 2 * (self.pair_waves[:, 0].numel() + self.place_waves[:, 0].numel())
         self.enter = nn.Linear(_GEOMETRY + waved + SCENES + MEMORY, hidden)
-        self.blocks = nn.ModuleList([_Residual(hidden) for _ in range(config.unroll_layers)])
+        self.blocks = nn.ModuleList([Residual(hidden) for _ in range(config.unroll_layers)])
         self.norm = nn.LayerNorm(hidden)
         self.motion = nn.Linear(hidden, 13)
         self.memory = nn.Linear(hidden, MEMORY)
@@ -80,7 +80,7 @@ class StepUnroll(nn.Module):
         """
         swap = (actors == 1)[:, None]
         start = self._seat(states, swap)
-        bodies, turn = start[:, :6].unflatten(-1, (3, 2)), _unit(start[:, 6:])
+        bodies, turn = start[:, :6].unflatten(-1, (3, 2)), unit(start[:, 6:])
         own = torch.where(swap[..., None], blocks[:, :, 1] * self.mirror[:2], blocks[:, :, 0])
         told = own * (self.stride / self.substeps)  # (N, steps, 2), in each substep
         moved, spin = torch.zeros_like(bodies), torch.zeros_like(states[:, :1])
@@ -165,12 +165,12 @@ def _waves(points: Tensor, frequencies: Tensor) -> Tensor:
     return torch.cat([phases.sin(), phases.cos()], dim=-1)
 
 
-def _unit(vectors: Tensor) -> Tensor:
+def unit(vectors: Tensor) -> Tensor:
     """Vectors (N, 2) at length 1."""
     return vectors / (vectors.square().sum(-1, keepdim=True) + 1e-6).sqrt()
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """x + MLP(norm(x))."""
 
     def __init__(self, width: int) -> None:

@@ -80,6 +80,19 @@ class Trajectories:
         """(N,) first row of each."""
         return np.cumsum(self.lengths) - self.lengths
 
+    def take(self, first: int, end: int) -> Trajectories:
+        """Trajectories ``first`` up to, not including, ``end``."""
+        rows = slice(int(self.lengths[:first].sum()), int(self.lengths[:end].sum()))
+        each = slice(first, end)
+        return Trajectories(
+            self.states[rows],
+            self.actions[rows],
+            self.goals[each],
+            self.lengths[each],
+            self.solved[each],
+            self.clean[each],
+        )
+
     @classmethod
     def of(cls, trajectories: Sequence[Trajectory], clean: Sequence[bool]) -> Trajectories:
         """Lay trajectories end to end."""
@@ -156,7 +169,7 @@ def read_trajectories(folder: Path) -> Trajectories:
     Raises:
         ValueError: no collection lies there, or it is not finished.
     """
-    options = _read_options(folder)
+    options = read_options(folder)
     paths = [_shard_path(folder, number) for number in range(0, options.episodes, options.shard)]
     missing = [path for path in paths if not path.exists()]
     if missing:
@@ -238,7 +251,7 @@ def _shard_path(folder: Path, number: int) -> Path:
 def _claim(folder: Path, options: CollectOptions) -> None:
     """Write into the folder what it holds, or refuse one that holds something else."""
     path = folder / "collection.json"
-    if path.exists() and _read_options(folder) != options:
+    if path.exists() and read_options(folder) != options:
         raise ValueError(f"{folder} holds another collection; choose another --out or delete it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -247,7 +260,12 @@ def _claim(folder: Path, options: CollectOptions) -> None:
         raise ValueError(f"cannot write to {folder}: {error.strerror}") from error
 
 
-def _read_options(folder: Path) -> CollectOptions:
+def read_options(folder: Path) -> CollectOptions:
+    """What a folder of trajectories was made with.
+
+    Raises:
+        ValueError: no collection lies there.
+    """
     try:
         values: dict[str, Any] = json.loads((folder / "collection.json").read_text())
         return CollectOptions(**values)

@@ -21,7 +21,7 @@ from pushjepa.pusht.simulator import Array
 from pushjepa.pusht.stable import BasePolicy, HDF5Dataset, PlanConfig, RandomPolicy, World
 from pushjepa.runtime.contract import WorldModel
 
-PLAYERS = ("random", "expert", "oracle")  #: names that :func:`make_player` knows
+PLAYERS = ("random", "expert", "oracle", "model")  #: names that :func:`make_player` knows
 
 #: What the environment is told before an episode, and from which column of the data.
 _SETTINGS = [
@@ -214,11 +214,13 @@ class Search:
     receding: int = 5
 
 
-def make_player(name: str, data: ExpertData, tasks: Tasks, search: Search, seed: int) -> BasePolicy:
-    """The player called ``name``, one of ``PLAYERS``, for some tasks.
+def make_player(
+    name: str, data: ExpertData, tasks: Tasks, search: Search, seed: int, model: WorldModel | None = None
+) -> BasePolicy:
+    """The player called ``name``, one of ``PLAYERS``, for some tasks; ``model`` is the one that plans with a model.
 
     Raises:
-        ValueError: no such player.
+        ValueError: no such player, or no model where one is needed.
     """
     if name == "random":
         return RandomPolicy(seed)
@@ -226,6 +228,10 @@ def make_player(name: str, data: ExpertData, tasks: Tasks, search: Search, seed:
         return ReplayPolicy(data, tasks)
     if name == "oracle":
         return planning_policy(PushTSimulatorModel(), search, seed)
+    if name == "model":
+        if model is None:
+            raise ValueError("the player 'model' needs a world model")
+        return planning_policy(model, search, seed)
     raise ValueError(f"unknown player {name!r}; choose one of {', '.join(PLAYERS)}")
 
 

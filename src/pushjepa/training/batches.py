@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import lightning as L
 import numpy as np
@@ -29,7 +30,7 @@ _ENCODE_CHUNK = 256
 _BLUR_DEGREES = 0.5  # of angle for each px of position: what the state head's errors are like
 
 
-Batch = SceneBatch | TurnBatch | WindowBatch
+Made = TypeVar("Made")  #: the kind of batch
 
 
 def stage_numbers(stages: Sequence[str]) -> NDArray[np.int64]:
@@ -51,22 +52,22 @@ def sample_windows(
     return windows.sample(rng, size, phase.moved, mirror, phase.blocked, phase.jostled)
 
 
-class Batches(Dataset[Batch], ABC):
+class Batches(Dataset[Made], ABC):
     """An endless list of batches; ``self[i]`` depends on the seed and ``i`` alone."""
 
     def __init__(self, size: int, seed: int) -> None:
         self.size = size
         self.seed = seed
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, number: int) -> Made:
         return self.make(np.random.default_rng([self.seed, number]), self.size)
 
     @abstractmethod
-    def make(self, rng: np.random.Generator, size: int) -> Batch:
+    def make(self, rng: np.random.Generator, size: int) -> Made:
         """A batch drawn with ``rng``."""
 
 
-class SceneBatches(Batches):
+class SceneBatches(Batches[SceneBatch]):
     """Uniformly random scenes on every stage."""
 
     def __init__(self, stages: tuple[str, ...], physics: Physics, frame_size: int, size: int, seed: int) -> None:
@@ -89,7 +90,7 @@ class SceneBatches(Batches):
         return SceneBatch(frames, _float(states), torch.from_numpy(self._numbers[which]))
 
 
-class FrameWindows(Batches):
+class FrameWindows(Batches[WindowBatch]):
     """Windows of an episode store with their frames drawn on demand."""
 
     def __init__(self, episodes: Episodes, history: int, frame_size: int, phase: PhaseConfig, seed: int) -> None:
@@ -105,7 +106,7 @@ class FrameWindows(Batches):
         return _windows(items, batch, self._numbers)
 
 
-class LatentWindows(Batches):
+class LatentWindows(Batches[WindowBatch]):
     """Windows of an episode store with latents that were encoded once."""
 
     def __init__(self, episodes: Episodes, latents: Tensor, history: int, phase: PhaseConfig, seed: int) -> None:
@@ -121,7 +122,7 @@ class LatentWindows(Batches):
         return _windows(items, batch, self._numbers)
 
 
-class Turns(Batches):
+class Turns(Batches[TurnBatch]):
     """Single turns of an episode store; no frame is drawn, but their starts are blurred as a frame would blur them."""
 
     def __init__(self, episodes: Episodes, phase: PhaseConfig, seed: int) -> None:
@@ -182,7 +183,7 @@ class PhaseData(L.LightningDataModule):
     One epoch is the stretch between two validations, so that a resumed run goes on with the very next batch.
     """
 
-    def __init__(self, training: Batches, validation: Batches, phase: PhaseConfig, workers: int) -> None:
+    def __init__(self, training: Batches[Any], validation: Batches[Any], phase: PhaseConfig, workers: int) -> None:
         super().__init__()
         self._training = training
         self._phase = phase
@@ -190,13 +191,13 @@ class PhaseData(L.LightningDataModule):
         count = -(-phase.validation // validation.size)
         self._validation = [validation[i] for i in range(count)]
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[Any]:
         assert self.trainer is not None
         first = self.trainer.current_epoch * self._phase.validate_every
         numbers = range(first, min(first + self._phase.validate_every, self._phase.steps))
         return DataLoader(self._training, batch_size=None, sampler=numbers, num_workers=self._workers)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> DataLoader[Any]:
         return DataLoader(self._validation, batch_size=None)  # type: ignore[arg-type]
 
 
@@ -210,7 +211,7 @@ def build_phase_data(
     training, held_out = episodes.take(slice(0, used)), episodes.take(slice(split, None))
     if phase.kind == "scenes":
         stages = episodes.stages
-        pair: tuple[Batches, Batches] = (
+        pair: tuple[Batches[Any], Batches[Any]] = (
             SceneBatches(stages, episodes.physics, config.frame_size, phase.batch, seed),
             SceneBatches(stages, episodes.physics, config.frame_size, phase.batch, seed + 1),
         )

@@ -20,14 +20,14 @@ def write_card(
     sections = [
         _HEADER.format(name=preset.name),
         "## Parameters\n",
-        _table(("part", "parameters"), [(k, f"{v:,}") for k, v in model.parameters_by_part().items()]),
+        parameter_table(model.parameters_by_part()),
         "## Data\n",
         f"{recipe.episodes:,} episodes x {recipe.steps} env steps ({recipe.episodes * recipe.steps:,} steps), "
         f"stages {', '.join(recipe.stages)}, seed {recipe.seed}; the last 2% of the episodes were never trained on. "
         f"`pushjepa generate --episodes {recipe.episodes} --steps {recipe.steps} --seed {recipe.seed}` makes them "
         "again.\n",
         "## Recipe\n",
-        _phase_table(preset),
+        phase_table(preset),
         "*Drawn apart* are shares of a batch from windows whose last turn moves the block (moved), stops an agent "
         "short while the block stays (blocked) or pushes the waiting agent (jostled).\n",
         f"Weights of the losses beside the prediction's: SIGReg as above, state {preset.loss.state:g}, stage "
@@ -37,7 +37,7 @@ def write_card(
         "## Validation at the end of each phase\n",
         "Board pixels and degrees; `turn_*` over held-out turns that moved the block by more than 10 px, in `turns` "
         "from true positions blurred a little, elsewhere from frames. `seconds` are those of a phase's last sitting.\n",
-        _metric_table(metrics),
+        metric_table(metrics),
     ]
     (folder / CARD).write_text("\n".join(sections))
 
@@ -59,7 +59,13 @@ def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _phase_table(preset: Preset) -> str:
+def parameter_table(parts: Mapping[str, int]) -> str:
+    """Number of parameters of each part."""
+    return _table(("part", "parameters"), [(name, f"{count:,}") for name, count in parts.items()])
+
+
+def phase_table(preset: Preset) -> str:
+    """What each phase of a recipe is."""
     rows = [
         (
             i,
@@ -92,7 +98,7 @@ def _phase_table(preset: Preset) -> str:
 
 def _shares(phase: PhaseConfig) -> str:
     """What part of a batch comes from particular windows."""
-    shares = {"moved": phase.moved, "blocked": phase.blocked, "jostled": phase.jostled}
+    shares = {"moved": phase.moved, "blocked": phase.blocked, "jostled": phase.jostled, "masked": phase.masked}
     words = [f"{name} {share:g}" for name, share in shares.items() if share]
     return ", ".join([*words, *(["upside down 0.5"] if phase.flip else [])])
 
@@ -114,7 +120,8 @@ def _norms(phase: PhaseConfig) -> str:
     return "frozen" if phase.frozen_norm else "learning"
 
 
-def _metric_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
+def metric_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """The last validation of each phase, side by side."""
     names = sorted({name for values in metrics.values() for name in values})
     rows = [(name, *(f"{values[name]:.4g}" if name in values else "" for values in metrics.values())) for name in names]
     return _table(("figure", *metrics), rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import lightning as L
 import torch
@@ -68,10 +68,15 @@ def distance_loss(decoded: Tensor, states: Tensor) -> Tensor:
     return 0.1 * ((apart.square().sum(-1) + SMOOTH**2).sqrt() - SMOOTH).mean()
 
 
-class Phase(L.LightningModule):
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class Phase(L.LightningModule, Generic[Model]):
     """What the phases share: optimiser, schedule, seeding by step, throughput."""
 
-    def __init__(self, model: JEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
+    model: Model
+
+    def __init__(self, model: Model, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
         super().__init__()
         self.model = model
         self.phase = phase
@@ -121,6 +126,14 @@ class Phase(L.LightningModule):
         seen, self._seen = self._seen, []
         return {name: torch.cat([batch[name] for batch in seen]) for name in seen[0]}
 
+    def sigreg_weight(self) -> float:
+        """SIGReg's weight in this phase."""
+        return self.weights.sigreg if self.phase.sigreg is None else self.phase.sigreg
+
+
+class GamePhase(Phase[JEPA]):
+    """What the phases of the game's model share: what its heads read, and its latents' shape."""
+
     def state_loss(self, latents: Tensor, states: Tensor) -> Tensor:
         """:func:`distance_loss` of the head on latents (..., D) against states (..., 7)."""
         return distance_loss(self.model.head(latents), states)
@@ -135,12 +148,8 @@ class Phase(L.LightningModule):
             return latents.new_zeros(())
         return self.sigreg(latents.unsqueeze(0) if latents.ndim == 2 else latents.transpose(0, 1), self.generator())
 
-    def sigreg_weight(self) -> float:
-        """SIGReg's weight in this phase."""
-        return self.weights.sigreg if self.phase.sigreg is None else self.phase.sigreg
 
-
-class ScenesPhase(Phase):
+class ScenesPhase(GamePhase):
     """Encoder, projector and state head on single frames of random scenes."""
 
     def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
@@ -160,7 +169,7 @@ class ScenesPhase(Phase):
         self.log_dict(decode_summary(seen["decoded"], seen["states"]) | {"val_state": error.item()}, prog_bar=True)
 
 
-class JointPhase(Phase):
+class JointPhase(GamePhase):
     """LeWorldModel's losses from pixels, with the state loss on encoded and on predicted latents."""
 
     def latents(self, batch: WindowBatch) -> Tensor:
@@ -210,7 +219,7 @@ class JointPhase(Phase):
         self.log_dict(metrics, prog_bar=True)
 
 
-class TurnsPhase(Phase):
+class TurnsPhase(GamePhase):
     """The step unroll alone on single turns, from states as blurred as a frame leaves them; nothing is drawn."""
 
     def __init__(self, model: JEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
@@ -263,7 +272,7 @@ class LatentsPhase(JointPhase):
         return latents.new_zeros(())
 
 
-def build_optimizer(model: JEPA, phase: PhaseConfig) -> torch.optim.Optimizer:
+def build_optimizer(model: nn.Module, phase: PhaseConfig) -> torch.optim.Optimizer:
     """AdamW for what is trained in ``phase``, with Muon for the layers' matrices if the phase gives them a rate.
 
     Muon (Jordan et al., 2024) orthogonalises the step of each hidden matrix. timm's version takes AdamW for the groups
@@ -285,7 +294,7 @@ def build_optimizer(model: JEPA, phase: PhaseConfig) -> torch.optim.Optimizer:
     return Muon([hidden, rest], nesterov=True, adjust_lr_fn="original")
 
 
-PHASE_MODULES: dict[str, type[Phase]] = {
+PHASE_MODULES: dict[str, type[GamePhase]] = {
     "scenes": ScenesPhase,
     "joint": JointPhase,
     "turns": TurnsPhase,

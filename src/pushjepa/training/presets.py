@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pushjepa.nets import ModelConfig
+from pushjepa.nets.mech_config import MechConfig
 
 PHASES = ("scenes", "joint", "turns", "latents")
+TASKS: dict[str, type[ModelConfig] | type[MechConfig]] = {"relay": ModelConfig, "pusht": MechConfig}
 T = TypeVar("T")
 
 
@@ -46,6 +48,7 @@ class PhaseConfig:
         moved: share of each batch drawn from windows whose last turn moves the block; the rest is drawn from all.
         blocked: share drawn from windows in whose last turn an agent is stopped short and the block stays.
         jostled: share drawn from windows in whose last turn the waiting agent is pushed.
+        masked: Push-T's ``joint`` and ``latents`` only: share of the slots that are hidden from the others.
         episodes: use at most this many episodes of the store, 0 for all; encoding them takes its time in ``latents``.
         validate_every: steps between validations and checkpoints.
         validation: frames (``scenes``) or windows in a validation.
@@ -67,6 +70,7 @@ class PhaseConfig:
     moved: float = 0.0
     blocked: float = 0.0
     jostled: float = 0.0
+    masked: float = 0.0
     episodes: int = 0
     validate_every: int = 250
     validation: int = 1024
@@ -77,7 +81,7 @@ class PhaseConfig:
         for name in ("steps", "batch", "learning_rate", "validate_every", "validation"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"phase {self.kind}: {name} must be positive, got {getattr(self, name)}")
-        for name in ("matrix_rate", "sigreg", "blur", "moved", "blocked", "jostled", "episodes"):
+        for name in ("matrix_rate", "sigreg", "blur", "moved", "blocked", "jostled", "masked", "episodes"):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ValueError(f"phase {self.kind}: {name} must not be negative, got {value}")
@@ -93,11 +97,11 @@ class PhaseConfig:
 
 @dataclass(frozen=True)
 class Preset:
-    """A whole recipe: architecture, loss weights, phases and seed."""
+    """A whole recipe: architecture, loss weights, phases and seed. The architecture says which task it is for."""
 
     name: str
     seed: int
-    model: ModelConfig
+    model: ModelConfig | MechConfig
     loss: LossWeights
     phases: tuple[PhaseConfig, ...]
 
@@ -107,8 +111,18 @@ class Preset:
         if not self.model.unroll_hidden and any(phase.frozen_unroll for phase in self.phases):
             raise ValueError(f"preset {self.name}: frozen_unroll freezes nothing, for unroll_hidden is 0")
 
+        if self.task == "pusht" and any(p.blocked or p.jostled or p.flip for p in self.phases):
+            raise ValueError(f"preset {self.name}: blocked, jostled and flip are for the game only")
+        if self.task == "relay" and any(phase.masked for phase in self.phases):
+            raise ValueError(f"preset {self.name}: masked is for Push-T only")
+
+    @property
+    def task(self) -> str:
+        """``relay`` or ``pusht``."""
+        return "pusht" if isinstance(self.model, MechConfig) else "relay"
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"task": self.task}
 
 
 def preset_names() -> list[str]:
@@ -139,15 +153,18 @@ def parse_preset(name: str, text: str) -> Preset:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"preset {name}: not valid TOML: {error}") from None
-    unknown = sorted(set(raw) - {"seed", "model", "loss", "phase"})
+    unknown = sorted(set(raw) - {"task", "seed", "model", "loss", "phase"})
     if unknown:
         raise ValueError(f"preset {name}: unknown entry {unknown[0]!r}")
+    task = raw.get("task", "relay")
+    if task not in TASKS:
+        raise ValueError(f"preset {name}: unknown task {task!r}; choose one of {', '.join(TASKS)}")
     if not raw.get("phase"):
         raise ValueError(f"preset {name}: at least one [[phase]] is needed")
     return Preset(
         name=name,
         seed=int(raw.get("seed", 0)),
-        model=ModelConfig.from_dict(raw.get("model", {})),
+        model=TASKS[task].from_dict(raw.get("model", {})),
         loss=_record(LossWeights, raw.get("loss", {}), name),
         phases=tuple(_record(PhaseConfig, phase, name) for phase in raw["phase"]),
     )

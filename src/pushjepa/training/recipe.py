@@ -11,20 +11,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from pushjepa.data.store import EpisodeStore
-from pushjepa.nets import JEPA, ModelConfig
-from pushjepa.runtime.checkpoint import read_config, verify
-from pushjepa.training.batches import build_phase_data
-from pushjepa.training.card import write_card
-from pushjepa.training.modules import PHASE_MODULES
+from pushjepa.training.batches import PhaseData
+from pushjepa.training.modules import Phase
 from pushjepa.training.presets import PhaseConfig, Preset
+
+
+class Task(Protocol):
+    """What a recipe trains, and on what: the game's model or Push-T's."""
+
+    def describe(self) -> dict[str, Any]:
+        """What the data are made from, for the run's folder and the model's config."""
+        ...
+
+    def make_model(self) -> nn.Module: ...
+
+    def load_weights(self, model: Any, folder: Path) -> None:
+        """Load a checkpoint folder's weights into ``model``, strictly."""
+        ...
+
+    def read_files(self, folder: Path) -> dict[str, str]:
+        """The digests of a checkpoint folder's files."""
+        ...
+
+    def make_phase(self, model: Any, phase: PhaseConfig, seed: int) -> Phase[Any]: ...
+
+    def build_data(
+        self, model: Any, phase: PhaseConfig, seed: int, workers: int, device: torch.device
+    ) -> PhaseData: ...
+
+    def write_checkpoint(self, model: Any, folder: Path, curves: dict[str, dict[str, float]]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -63,38 +87,43 @@ def train(preset: Preset, options: TrainingOptions) -> Path:
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.set_float32_matmul_precision("high")
-    store = EpisodeStore(options.data)
+    task = make_task(preset, options.data)
     options.out.mkdir(parents=True, exist_ok=True)
-    _claim(preset, store, options)
+    _claim(preset, task, options)
     torch.manual_seed(preset.seed)
-    model = JEPA(preset.model)
+    model = task.make_model()
     if options.init_from is not None:
-        load_weights(model, options.init_from)
+        task.load_weights(model, options.init_from)
     for index in range(len(preset.phases)):
-        _run_phase(model, preset, index, store, options)
-    return write_checkpoint(model, preset, store, options.out)
+        _run_phase(model, preset, index, task, options)
+    curves: dict[str, dict[str, float]] = {
+        f"{i}-{p.kind}": json.loads((options.out / f"{i}-{p.kind}" / "metrics.json").read_text())
+        for i, p in enumerate(preset.phases)
+    }
+    folder = options.out / "checkpoint"
+    task.write_checkpoint(model, folder, curves)
+    return folder
 
 
-def load_weights(model: JEPA, folder: Path) -> None:
-    """Load a checkpoint folder's weights into ``model``, strictly.
+def make_task(preset: Preset, data: Path) -> Task:
+    """What ``preset`` is for, with the data it learns from.
 
     Raises:
-        ValueError: the checkpoint is of another architecture, or a file of it is missing or mismatched.
+        ValueError: the data cannot be read.
     """
-    config = read_config(folder, weights_only=True)
-    verify(folder, config, weights_only=True)
-    theirs, ours = ModelConfig.from_dict(config["model"]).to_dict(), model.config.to_dict()
-    if theirs != ours:
-        name = next(k for k in ours | theirs if theirs.get(k) != ours.get(k))
-        found, wanted = theirs.get(name), ours.get(name)
-        raise ValueError(f"{folder} has {name}={found!r}, this preset {wanted!r}: another architecture")
-    model.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
+    if preset.task == "relay":
+        from pushjepa.training.relay import RelayTask
+
+        return RelayTask(preset, data)
+    from pushjepa.training.pusht import PushTTask
+
+    return PushTTask(preset, data)
 
 
-def _claim(preset: Preset, store: EpisodeStore, options: TrainingOptions) -> None:
+def _claim(preset: Preset, task: Task, options: TrainingOptions) -> None:
     """Write into the run's folder what its result depends on, or refuse a folder that belongs to another run."""
-    start = None if options.init_from is None else read_config(options.init_from, weights_only=True)["files"]
-    parts = {"preset": preset.to_dict(), "data": store.recipe.to_dict(), "start": start}
+    start = None if options.init_from is None else task.read_files(options.init_from)
+    parts = {"preset": preset.to_dict(), "data": task.describe(), "start": start}
     path, ours = options.out / "run.json", json.loads(json.dumps(parts))
     theirs = json.loads(path.read_text()) if path.exists() else ours
     for name, words in (("preset", "preset"), ("data", "episodes"), ("start", "starting weights")):
@@ -103,7 +132,7 @@ def _claim(preset: Preset, store: EpisodeStore, options: TrainingOptions) -> Non
     path.write_text(json.dumps(ours, indent=1))
 
 
-def _run_phase(model: JEPA, preset: Preset, index: int, store: EpisodeStore, options: TrainingOptions) -> None:
+def _run_phase(model: nn.Module, preset: Preset, index: int, task: Task, options: TrainingOptions) -> None:
     phase = preset.phases[index]
     folder = options.out / f"{index}-{phase.kind}"
     finished = folder / "model.safetensors"
@@ -113,11 +142,11 @@ def _run_phase(model: JEPA, preset: Preset, index: int, store: EpisodeStore, opt
     folder.mkdir(exist_ok=True)
     start = time.perf_counter()
     seed = preset.seed + 1000 * index
-    module = PHASE_MODULES[phase.kind](model, phase, preset.loss, seed)
+    module = task.make_phase(model, phase, seed)
     last = folder / "last.ckpt"
     with _quiet():
         trainer = build_trainer(phase, folder, options)
-        data = build_phase_data(model, phase, store, seed, options.workers, trainer.strategy.root_device)
+        data = task.build_data(model, phase, seed, options.workers, trainer.strategy.root_device)
         if options.compile:
             module.compile()
         trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None)
@@ -126,7 +155,7 @@ def _run_phase(model: JEPA, preset: Preset, index: int, store: EpisodeStore, opt
     _finish_phase(model, trainer, folder, time.perf_counter() - start)
 
 
-def _finish_phase(model: JEPA, trainer: L.Trainer, folder: Path, seconds: float) -> None:
+def _finish_phase(model: nn.Module, trainer: L.Trainer, folder: Path, seconds: float) -> None:
     """Keep the phase's last validation and its weights; the weights' file says that the phase is finished."""
     metrics = {name: float(value) for name, value in trainer.logged_metrics.items()}
     metrics["seconds"] = seconds
@@ -165,11 +194,6 @@ def build_trainer(phase: PhaseConfig, folder: Path, options: TrainingOptions) ->
     )
 
 
-def describe(store: EpisodeStore) -> dict[str, object]:
-    """What a model was trained on, for its config and card."""
-    return store.recipe.to_dict()
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without Lightning's advice about loader workers, log intervals and its other products."""
@@ -182,17 +206,3 @@ def _quiet() -> Iterator[None]:
             yield
         finally:
             logger.setLevel(level)
-
-
-def write_checkpoint(model: JEPA, preset: Preset, store: EpisodeStore, out: Path) -> Path:
-    """Export the trained model to ``out/checkpoint`` with its card; see ``runtime.export``."""
-    from pushjepa.runtime.export import export_checkpoint
-
-    curves: dict[str, dict[str, float]] = {
-        f"{i}-{p.kind}": json.loads((out / f"{i}-{p.kind}" / "metrics.json").read_text())
-        for i, p in enumerate(preset.phases)
-    }
-    folder = out / "checkpoint"
-    export_checkpoint(model, folder, preset=preset.to_dict(), data=describe(store), metrics=curves)
-    write_card(folder, model, preset, store, curves)
-    return folder

@@ -1,0 +1,153 @@
+"""A whole world model for Push-T as one module: MechJEPA with several slots, the single-token JEPA with one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pushjepa.nets.dynamics import MechPredictor
+from pushjepa.nets.mech_config import MechConfig
+from pushjepa.nets.mechanisms import Mechanisms, build_memory
+from pushjepa.nets.push_unroll import MEMORY, PushUnroll
+from pushjepa.nets.slots import STATE_NUMBERS, SlotEncoder, SlotHeads
+
+_CENTRE = 256.0  # px
+
+
+class Prediction(NamedTuple):
+    """What a model makes of a window.
+
+    Attributes:
+        slots: (B, T, K, D) the next slots of every frame.
+        steps: (B, T, frameskip, 6) the states imagined on the way; None without an unroll.
+        mechanisms: what was retrieved for every pair of slots; None without a memory.
+    """
+
+    slots: Tensor
+    steps: Tensor | None
+    mechanisms: Mechanisms | None
+
+
+class Frame(NamedTuple):
+    """What the predictor takes of a frame, with leading shape (N,) or (B, T).
+
+    Attributes:
+        tokens, conditions: (..., K, D).
+        mechanisms: (..., K, K, M) or None.
+        steps: (..., frameskip, 6) the states imagined after it, or None.
+    """
+
+    tokens: Tensor
+    conditions: Tensor
+    mechanisms: Tensor | None
+    steps: Tensor | None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Frame:
+        """Every part changed alike."""
+        mechanisms = None if self.mechanisms is None else change(self.mechanisms)
+        steps = None if self.steps is None else change(self.steps)
+        return Frame(change(self.tokens), change(self.conditions), mechanisms, steps)
+
+
+class MechJEPA(nn.Module):
+    """frame -> slots; (slots, actions, mechanisms) -> next slots; slots -> state.
+
+    With ``unroll_hidden`` the predictor's tokens and conditions carry what :class:`PushUnroll` imagines, and its output
+    is drawn to it by ``anchor``, as in the game's model.
+    """
+
+    def __init__(self, config: MechConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, flat = config.width, 2 * config.frameskip
+        self.encoder = SlotEncoder(config)
+        self.heads = SlotHeads(config)
+        self.actions = nn.Sequential(nn.Linear(flat, width), nn.GELU(), nn.Linear(width, width))
+        self.memory = build_memory(config)
+        self.predictor = MechPredictor(config)
+        self.unroll = PushUnroll(config) if config.unroll_hidden else None
+        carried = (config.frameskip + 1) * STATE_NUMBERS + MEMORY
+        self.lift = nn.Linear(carried, config.slots * width) if config.unroll_hidden else None
+        self.anchor = nn.Linear(STATE_NUMBERS, config.slots * width, bias=False) if config.unroll_hidden else None
+        for added in (self.lift, self.anchor):
+            if added is not None:
+                nn.init.zeros_(added.weight)
+        if self.lift is not None:
+            nn.init.zeros_(self.lift.bias)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Frames (..., H, W, 3) of 0 ... 255 to slots (..., K, D)."""
+        lead = frames.shape[:-3]
+        slots: Tensor = self.encoder(frames.reshape(-1, *frames.shape[-3:]))
+        return slots.reshape(*lead, *slots.shape[1:])
+
+    def predict(self, slots: Tensor, blocks: Tensor, before: Tensor, masked: Tensor | None = None) -> Prediction:
+        """Predict the next slots of every frame of a window.
+
+        Args:
+            slots: (B, T, K, D).
+            blocks: (B, T, frameskip, 2) the actions after each.
+            before: (B, 2) the action before the first of them; zeros if there was none.
+            masked: (B, T, K) slots that are hidden from the others, in training.
+        """
+        steps, earlier = slots.shape[1], torch.cat([before[:, None], blocks[:, :-1, -1]], dim=1)
+        flat, retrieved = self.frame(slots.flatten(0, 1), earlier.flatten(0, 1), blocks.flatten(0, 1))
+        seen = flat.map(lambda part: part.unflatten(0, (-1, steps)))
+        return Prediction(self.attend(seen, masked), seen.steps, retrieved)
+
+    def frame(self, slots: Tensor, before: Tensor, blocks: Tensor) -> tuple[Frame, Mechanisms | None]:
+        """All that the predictor takes of single frames, each by itself: what a rollout need not compute again.
+
+        Args:
+            slots: (N, K, D).
+            before: (N, 2) the last action before each.
+            blocks: (N, frameskip, 2) the actions after each.
+
+        Returns:
+            The frames, and all that the memory gave for them; None without one.
+        """
+        conditions = self.actions(blocks.flatten(-2))[:, None].expand(slots.shape)
+        retrieved = None if self.memory is None else self.memory(slots)
+        vectors = None if retrieved is None else retrieved.vectors
+        if self.unroll is None or self.lift is None:
+            return Frame(slots, conditions, vectors, None), retrieved
+        start = self.heads(slots)
+        steps, noticed = self.unroll(start, before, blocks)
+        carried = torch.cat([start, (steps - start[:, None]).flatten(1), noticed], dim=-1)
+        lifted = self.lift(carried).unflatten(-1, slots.shape[1:])
+        return Frame(slots + lifted, conditions + lifted, vectors, steps), retrieved
+
+    def attend(self, seen: Frame, masked: Tensor | None = None) -> Tensor:
+        """The next slots (B, T, K, D) of a window of frames, whose parts have shapes (B, T, ...)."""
+        predicted = self.predictor(seen.tokens, seen.conditions, seen.mechanisms, masked)
+        if seen.steps is None or self.anchor is None:
+            return predicted
+        missing = seen.steps[:, :, -1] - self.heads(predicted)
+        return predicted + self.anchor(missing).unflatten(-1, predicted.shape[2:])
+
+    def predict_without_actions(self, slots: Tensor) -> Tensor:
+        """The next slots (B, T, K, D) for all that is known without any action: what pretraining learns."""
+        mechanisms = None if self.memory is None else self.memory(slots).vectors
+        predicted: Tensor = self.predictor(slots, None, mechanisms)
+        return predicted
+
+    def parameters_by_part(self) -> dict[str, int]:
+        """Number of parameters of each part, and their total."""
+        parts = {name: sum(p.numel() for p in child.parameters()) for name, child in self.named_children()}
+        return parts | {"total": sum(parts.values())}
+
+
+def encode_pusht_state(states: Tensor) -> Tensor:
+    """States (..., 7) in px, radians and px/s to the heads' targets (..., 6)."""
+    angle = states[..., 4:5]
+    return torch.cat([(states[..., :4] - _CENTRE) / _CENTRE, angle.cos(), angle.sin()], dim=-1).float()
+
+
+def decode_pusht_state(numbers: np.ndarray) -> np.ndarray:
+    """The heads' numbers (..., 6) to states (..., 5): agent xy and block xy in px, the angle in 0 ... 2 pi."""
+    angle = np.arctan2(numbers[..., 5:6], numbers[..., 4:5]) % (2 * np.pi)
+    return np.concatenate([numbers[..., :4] * _CENTRE + _CENTRE, angle], axis=-1).astype(np.float64)

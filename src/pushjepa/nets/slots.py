@@ -1,0 +1,86 @@
+"""From pixels to slots: every slot owns some attention maps over the picture."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pushjepa.nets.encoder import ResidualBlock
+from pushjepa.nets.mech_config import MechConfig
+
+STATE_NUMBERS = 6  #: agent xy, block xy in half boards about the centre, cos and sin of the angle
+
+
+class SlotEncoder(nn.Module):
+    """Learned slot queries over a small convolutional backbone.
+
+    Each query gives ``points`` attention maps. What a slot gets of a map is where it lies and how it spreads (the mean
+    and the second moments of its places, as with key points: Levine et al., 2016), so that positions are learned from
+    few frames. Queries are bound to objects by the state heads, which makes the order of slots a fixed one.
+    """
+
+    basis: Tensor
+
+    def __init__(self, config: MechConfig) -> None:
+        super().__init__()
+        first, second = config.channels
+        self.shape = (config.slots, config.points)
+        self.backbone = nn.Sequential(
+            nn.Conv2d(3, first, 5, stride=2, padding=2, bias=False),
+            nn.BatchNorm2d(first),
+            nn.ReLU(),
+            nn.Conv2d(first, second, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(second),
+            nn.ReLU(),
+            ResidualBlock(second, 1),
+            ResidualBlock(second, 2),
+        )
+        self.queries = nn.Parameter(torch.randn(config.slots * config.points, second) * second**-0.5)
+        self.bias = nn.Parameter(torch.zeros(config.slots * config.points))
+        hidden = 4 * config.width
+        self.out = nn.Sequential(nn.Linear(5 * config.points, hidden), nn.BatchNorm1d(hidden), nn.GELU())
+        self.slot = nn.Parameter(torch.randn(config.slots, hidden, config.width) * hidden**-0.5)
+        line = torch.linspace(-1.0, 1.0, config.frame_size // 4)
+        y, x = torch.meshgrid(line, line, indexing="ij")
+        self.register_buffer("basis", torch.stack([x, y, x * x, y * y, x * y], dim=-1).flatten(0, 1), persistent=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Frames (N, H, W, 3) of 0 ... 255 to slots (N, K, D)."""
+        # The environment's picture is white: its mean brightness is near 0.9.
+        features = self.backbone((frames.permute(0, 3, 1, 2).float() / 255.0 - 0.9) / 0.2)
+        moments = self._moments(self.attention(features))
+        flat = self.out(moments.flatten(0, 1))  # (N K, hidden)
+        return torch.einsum("nkh,khd->nkd", flat.unflatten(0, moments.shape[:2]), self.slot)
+
+    def attention(self, features: Tensor) -> Tensor:
+        """Features (N, C, h, w) to attention over places (N, K * points, h * w), each map summing to 1."""
+        logits = torch.einsum("pc,nchw->nphw", self.queries, features) + self.bias[:, None, None]
+        return logits.flatten(2).softmax(dim=-1)
+
+    def _moments(self, heat: Tensor) -> Tensor:
+        """Maps (N, K * points, h * w) to their moments (N, K, points * 5)."""
+        x, y, xx, yy, xy = (heat @ self.basis).unbind(dim=-1)
+        # Spreads are small next to positions: 4 brings both to one scale.
+        moments = torch.stack([x, y, 4 * (xx - x * x), 4 * (yy - y * y), 4 * (xy - x * y)], dim=-1)
+        return moments.unflatten(1, self.shape).flatten(2)
+
+
+class SlotHeads(nn.Module):
+    """Slots (..., K, D) to the readable state (..., 6): the agent from slot 0, the block from slot 1.
+
+    With one slot both are read from it.
+    """
+
+    def __init__(self, config: MechConfig) -> None:
+        super().__init__()
+        self.agent = _head(config.width, config.head_hidden, 2)
+        self.block = _head(config.width, config.head_hidden, 4)
+
+    def forward(self, slots: Tensor) -> Tensor:
+        return torch.cat([self.agent(slots[..., 0, :]), self.block(slots[..., min(1, slots.shape[-2] - 1), :])], dim=-1)
+
+
+def _head(width: int, hidden: int, out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, out)
+    )

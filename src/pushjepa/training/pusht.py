@@ -1,0 +1,99 @@
+"""Push-T's models as a task of the recipe: expert trajectories, phases, and the checkpoint with its card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pushjepa.nets.mech import MechJEPA
+from pushjepa.nets.mech_config import MechConfig
+from pushjepa.pusht.collect import read_options, read_trajectories
+from pushjepa.pusht.model import load_net, save_model
+from pushjepa.runtime.checkpoint import CARD, CONFIG
+from pushjepa.training.batches import PhaseData
+from pushjepa.training.card import metric_table, parameter_table, phase_table
+from pushjepa.training.modules import Phase
+from pushjepa.training.presets import PhaseConfig, Preset
+from pushjepa.training.pusht_batches import build_pusht_data
+from pushjepa.training.pusht_modules import PUSHT_MODULES
+
+
+class PushTTask:
+    """Single-player Push-T.
+
+    Args:
+        preset: whose architecture is a :class:`~pushjepa.nets.mech_config.MechConfig`.
+        data: a folder of trajectories, as ``pushjepa pusht collect`` writes.
+
+    Raises:
+        ValueError: no such folder, or one that is not finished.
+    """
+
+    def __init__(self, preset: Preset, data: Path) -> None:
+        assert isinstance(preset.model, MechConfig)
+        self.preset, self.config = preset, preset.model
+        self.options = read_options(data)
+        self.trajectories = read_trajectories(data)
+
+    def describe(self) -> dict[str, Any]:
+        return asdict(self.options)
+
+    def make_model(self) -> MechJEPA:
+        return MechJEPA(self.config)
+
+    def load_weights(self, model: MechJEPA, folder: Path) -> None:
+        theirs = load_net(folder)
+        if theirs.config != model.config:
+            name = next(k for k, v in model.config.to_dict().items() if theirs.config.to_dict()[k] != v)
+            found, wanted = getattr(theirs.config, name), getattr(model.config, name)
+            raise ValueError(f"{folder} has {name}={found!r}, this preset {wanted!r}: another architecture")
+        model.load_state_dict(theirs.state_dict())
+
+    def read_files(self, folder: Path) -> dict[str, str]:
+        load_net(folder)  # complains in one line if there is nothing to start from
+        files: dict[str, str] = json.loads((folder / CONFIG).read_text())["files"]
+        return files
+
+    def make_phase(self, model: MechJEPA, phase: PhaseConfig, seed: int) -> Phase[Any]:
+        return PUSHT_MODULES[phase.kind](model, phase, self.preset.loss, seed)
+
+    def build_data(
+        self, model: MechJEPA, phase: PhaseConfig, seed: int, workers: int, device: torch.device
+    ) -> PhaseData:
+        return build_pusht_data(model, phase, self.trajectories, seed, workers, device)
+
+    def write_checkpoint(self, model: MechJEPA, folder: Path, curves: dict[str, dict[str, float]]) -> None:
+        """Write the weights, the config and a model card."""
+        save_model(model, folder, preset=self.preset.to_dict(), data=self.describe(), metrics=curves)
+        o = self.options
+        card = [
+            _HEADER.format(name=self.preset.name),
+            "## Parameters\n",
+            parameter_table(model.parameters_by_part()),
+            "## Data\n",
+            f"{o.episodes:,} expert trajectories ({len(self.trajectories.states):,} frames), seed {o.seed}; the last "
+            f"2% were never trained on. `pushjepa pusht collect --episodes {o.episodes} --seed {o.seed} "
+            f"--limit {o.limit}` makes them again.\n",
+            "## Recipe\n",
+            phase_table(self.preset),
+            "## Validation at the end of each phase\n",
+            "Board pixels and degrees; `turn_*` after one block of five actions, over held-out blocks that moved the "
+            "tee by more than 3 px.\n",
+            metric_table(curves),
+        ]
+        (folder / CARD).write_text("\n".join(card))
+
+
+_HEADER = """---
+license: mit
+tags: [world-model, jepa, pushjepa, push-t]
+---
+# PushJEPA {name}
+
+A joint-embedding predictive world model of single-player Push-T, trained from pixels. Load it with
+`pushjepa.pusht.model.load_pusht_model(FOLDER)`.
+"""

@@ -1,0 +1,205 @@
+"""Batches of Push-T: random scenes, and windows of expert trajectories; each a function of (seed, number)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from pushjepa.nets.mech import MechJEPA
+from pushjepa.pusht.collect import Trajectories
+from pushjepa.pusht.geometry import OUTLINE, clearance, place
+from pushjepa.pusht.scene import PushTScene
+from pushjepa.pusht.simulator import Array
+from pushjepa.training.batches import VALIDATION_SHARE, Batches, PhaseData
+from pushjepa.training.modules import SceneBatch
+from pushjepa.training.presets import PhaseConfig
+
+MOVED = 3.0  #: px the block must travel in a block of actions for it to count as one that moved it
+_ENCODE_CHUNK = 256
+
+
+class PushTBatch(NamedTuple):
+    """Windows of history + 1 boundaries of action blocks, T = history.
+
+    items (B, T+1, H, W, 3) uint8 frames or (B, T+1, K, D) cached slots; states (B, T+1, 7); steps (B, T, frameskip, 7)
+    states after each env step; blocks (B, T, frameskip, 2); before (B, 2) the action before the first of them; known
+    (B, T) whether that boundary is real, not the padding of a trajectory's start.
+    """
+
+    items: Tensor
+    states: Tensor
+    steps: Tensor
+    blocks: Tensor
+    before: Tensor
+    known: Tensor
+
+
+class PushTWindows:
+    """All windows of some trajectories, one for each row that has a block of actions after it.
+
+    Boundaries lie ``frameskip`` rows apart, counted back from the window's row. Before a trajectory's start its first
+    row is repeated with zero actions, as :class:`pushjepa.pusht.adapters.HistoryPolicy` does.
+
+    Args:
+        trajectories: where they are cut from.
+        history: boundaries of context.
+        frameskip: env steps in a block.
+
+    Attributes:
+        now: (W,) row of the newest boundary of context.
+        first: (W,) first row of its trajectory.
+        moved: (W,) whether the block after it moves the tee.
+    """
+
+    def __init__(self, trajectories: Trajectories, history: int, frameskip: int) -> None:
+        self.states, self.history, self.frameskip = trajectories.states, history, frameskip
+        self.actions = np.nan_to_num(trajectories.actions)
+        rows = np.arange(len(self.states))
+        first = np.repeat(trajectories.offsets, trajectories.lengths)
+        last = first + np.repeat(trajectories.lengths, trajectories.lengths) - 1
+        chosen = rows + frameskip <= last
+        if not chosen.any():
+            raise ValueError(f"no trajectory is longer than one block of {frameskip} steps")
+        self.now, self.first = rows[chosen], first[chosen]
+        travel = self.states[self.now + frameskip, 2:4] - self.states[self.now, 2:4]
+        self.moved = np.hypot(travel[:, 0], travel[:, 1]) > MOVED
+        self._moved_rows = np.flatnonzero(self.moved)
+
+    def __len__(self) -> int:
+        return len(self.now)
+
+    def boundaries(self, windows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Rows (B, T+1) of the boundaries of some windows, the one to predict last, and which are real (B, T)."""
+        back = self.frameskip * np.arange(self.history - 1, -2, -1)
+        wanted = self.now[windows][:, None] - back
+        known = wanted >= self.first[windows][:, None]
+        # A start that is no whole number of blocks away is reached by none: the first boundary after it is repeated.
+        earliest = self.first[windows] + (self.now[windows] - self.first[windows]) % self.frameskip
+        return np.maximum(wanted, earliest[:, None]), known[:, :-1]
+
+    def at(self, windows: NDArray[np.int64]) -> tuple[NDArray[np.int64], PushTBatch]:
+        """Rows (B, T+1) of the boundaries, and the batch without its items."""
+        rows, known = self.boundaries(windows)
+        within = rows[:, :-1, None] + np.arange(self.frameskip)
+        blocks = np.where(known[..., None, None], self.actions[within], 0.0)
+        steps = np.where(known[..., None, None], self.states[within + 1], self.states[rows[:, :-1], None])
+        has_before = known[:, 0] & (rows[:, 0] > self.first[windows])
+        before = np.where(has_before[:, None], self.actions[np.maximum(rows[:, 0] - 1, 0)], 0.0)
+        nothing = torch.empty(0)
+        parts = (_float(self.states[rows]), _float(steps), _float(blocks), _float(before))
+        return rows, PushTBatch(nothing, *parts, torch.from_numpy(known))
+
+    def sample(self, rng: np.random.Generator, count: int, moved: float) -> NDArray[np.int64]:
+        """``count`` windows with replacement, the share ``moved`` of them from those that move the tee."""
+        windows = rng.integers(len(self), size=count)
+        chosen = rng.random(count) < moved
+        if chosen.any() and len(self._moved_rows):
+            windows[chosen] = self._moved_rows[rng.integers(len(self._moved_rows), size=int(chosen.sum()))]
+        return windows
+
+
+class PushTScenes(Batches[SceneBatch]):
+    """Random scenes: the tee anywhere within the walls, the agent anywhere beside it, often near it."""
+
+    def __init__(self, frame_size: int, size: int, seed: int) -> None:
+        super().__init__(size, seed)
+        self._scene = PushTScene(frame_size)
+
+    def make(self, rng: np.random.Generator, size: int) -> SceneBatch:
+        states = np.stack([random_state(rng) for _ in range(size)])
+        frames = torch.from_numpy(self._scene.draw_many(states))
+        return SceneBatch(frames, _float(states), torch.zeros(size, dtype=torch.long))
+
+
+class PushTFrames(Batches[PushTBatch]):
+    """Windows with their frames drawn on demand."""
+
+    def __init__(self, windows: PushTWindows, frame_size: int, phase: PhaseConfig, seed: int) -> None:
+        super().__init__(phase.batch, seed)
+        self._windows, self._moved, self._scene = windows, phase.moved, PushTScene(frame_size)
+
+    def make(self, rng: np.random.Generator, size: int) -> PushTBatch:
+        rows, batch = self._windows.at(self._windows.sample(rng, size, self._moved))
+        drawn = self._scene.draw_many(self._windows.states[rows.ravel()])
+        return batch._replace(items=torch.from_numpy(drawn).unflatten(0, rows.shape))
+
+
+class PushTLatents(Batches[PushTBatch]):
+    """Windows with slots that were encoded once."""
+
+    def __init__(self, windows: PushTWindows, slots: Tensor, phase: PhaseConfig, seed: int) -> None:
+        super().__init__(phase.batch, seed)
+        self._windows, self._moved, self._slots = windows, phase.moved, slots
+
+    def make(self, rng: np.random.Generator, size: int) -> PushTBatch:
+        rows, batch = self._windows.at(self._windows.sample(rng, size, self._moved))
+        return batch._replace(items=self._slots[torch.from_numpy(rows)])
+
+
+class PushTTurns(Batches[PushTBatch]):
+    """Windows without frames, for the unroll alone; their states are blurred as a frame would blur them."""
+
+    def __init__(self, windows: PushTWindows, phase: PhaseConfig, seed: int) -> None:
+        super().__init__(phase.batch, seed)
+        self._windows, self._moved, self._blur = windows, phase.moved, phase.blur
+
+    def make(self, rng: np.random.Generator, size: int) -> PushTBatch:
+        _, batch = self._windows.at(self._windows.sample(rng, size, self._moved))
+        scale = np.array([1.0, 1.0, 1.0, 1.0, np.radians(0.5), 0.0, 0.0])
+        blur = rng.uniform(0.0, self._blur, (size, 1, 1)) * scale * rng.standard_normal(batch.states.shape)
+        return batch._replace(items=batch.states + _float(blur))
+
+
+def random_state(rng: np.random.Generator) -> Array:
+    """A state (7,) at rest for a training frame."""
+    while True:
+        pose = np.concatenate([rng.uniform(20.0, 492.0, 2), [rng.uniform(0.0, 2 * np.pi)]])
+        corners = place(OUTLINE, pose)
+        near = place(rng.uniform([-110.0, -60.0], [110.0, 180.0]), pose)
+        agent = near if rng.random() < 0.6 else rng.uniform(0.0, 512.0, 2)
+        fits = corners.min() > 2.0 and corners.max() < 510.0 and agent.min() > -10.0 and agent.max() < 522.0
+        if fits and clearance(agent, pose) > 13.0:
+            return np.concatenate([agent, pose, [0.0, 0.0]])
+
+
+@torch.inference_mode()
+def encode_rows(model: MechJEPA, states: Array, device: torch.device) -> Tensor:
+    """Slots (M, K, D) of the frames of states (M, 7), on the CPU."""
+    scene = PushTScene(model.config.frame_size)
+    model.to(device).eval()
+    out = torch.empty(len(states), model.config.slots, model.config.width)
+    for low in tqdm(range(0, len(states), _ENCODE_CHUNK), desc="encoding frames", unit_scale=_ENCODE_CHUNK):
+        rows = slice(low, low + _ENCODE_CHUNK)
+        out[rows] = model.encode(torch.from_numpy(scene.draw_many(states[rows])).to(device)).cpu()
+    model.train()
+    return out
+
+
+def build_pusht_data(
+    model: MechJEPA, phase: PhaseConfig, trajectories: Trajectories, seed: int, workers: int, device: torch.device
+) -> PhaseData:
+    """The batches that ``phase`` trains on and is validated on; the last trajectories are never trained on."""
+    config = model.config
+    split = len(trajectories) - max(1, int(len(trajectories) * VALIDATION_SHARE))
+    parts = trajectories.take(0, min(split, phase.episodes or split)), trajectories.take(split, len(trajectories))
+    pair: list[Batches[Any]] = []
+    for offset, part in enumerate(parts):
+        windows = PushTWindows(part, config.history, config.frameskip)
+        if phase.kind == "scenes":
+            pair.append(PushTScenes(config.frame_size, phase.batch, seed + offset))
+        elif phase.kind == "joint":
+            pair.append(PushTFrames(windows, config.frame_size, phase, seed + offset))
+        elif phase.kind == "turns":
+            pair.append(PushTTurns(windows, phase, seed + offset))
+        else:
+            pair.append(PushTLatents(windows, encode_rows(model, part.states, device), phase, seed + offset))
+    return PhaseData(pair[0], pair[1], phase, workers)
+
+
+def _float(array: NDArray[np.floating]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))

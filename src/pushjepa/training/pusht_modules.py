@@ -1,0 +1,194 @@
+"""The phases of a Push-T model: what is lost, and what is validated."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pushjepa.nets.mech import MechJEPA, Prediction, encode_pusht_state
+from pushjepa.nets.mechanisms import perplexity
+from pushjepa.training.modules import SMOOTH, Phase, SceneBatch
+from pushjepa.training.presets import LossWeights, PhaseConfig
+from pushjepa.training.pusht_batches import MOVED, PushTBatch
+
+_CENTRE = 256.0  # px
+
+
+def pusht_distance(decoded: Tensor, states: Tensor) -> Tensor:
+    """Distances (..., 3) of agent, block and heading between decoded numbers (..., 6) and states (..., 7)."""
+    apart = (decoded - encode_pusht_state(states)).unflatten(-1, (3, 2))
+    return (apart.square().sum(-1) + SMOOTH**2).sqrt() - SMOOTH
+
+
+def errors_of(decoded: Tensor, states: Tensor, name: str) -> dict[str, float]:
+    """Mean errors of decoded numbers (N, 6) in px and degrees, under names that begin with ``name``."""
+    off = (decoded - encode_pusht_state(states)).unflatten(-1, (3, 2)).norm(dim=-1) * _CENTRE
+    turned = torch.atan2(decoded[:, 5], decoded[:, 4]) - states[:, 4]
+    angle = (torch.remainder(turned + math.pi, 2 * math.pi) - math.pi).abs().rad2deg()
+    return {
+        f"{name}_agent_px": off[:, 0].mean().item(),
+        f"{name}_block_px": off[:, 1].mean().item(),
+        f"{name}_angle_deg": angle.mean().item(),
+    }
+
+
+class SlotPhase(Phase[MechJEPA]):
+    """What the phases of a Push-T model share."""
+
+    def slot_state_loss(self, slots: Tensor, states: Tensor) -> Tensor:
+        """A tenth of the mean distance of what the heads read in slots (..., K, D)."""
+        return 0.1 * pusht_distance(self.model.heads(slots), states).mean()
+
+    def slot_regulariser(self, slots: Tensor) -> Tensor:
+        """SIGReg of each slot over all frames (..., K, D)."""
+        if not self.sigreg_weight():
+            return slots.new_zeros(())
+        return self.sigreg(slots.flatten(0, -3).transpose(0, 1), self.generator())
+
+
+class SlotScenesPhase(SlotPhase):
+    """Encoder and heads on single frames of random scenes."""
+
+    def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
+        slots = self.model.encode(batch.frames)
+        state, sigreg = self.slot_state_loss(slots, batch.states), self.slot_regulariser(slots)
+        self.log_dict({"train_state": state, "train_sigreg": sigreg}, prog_bar=True)
+        return self.weights.state * state + self.sigreg_weight() * sigreg
+
+    def validation_step(self, batch: SceneBatch, batch_idx: int) -> None:
+        self.keep(decoded=self.model.heads(self.model.encode(batch.frames)), states=batch.states)
+
+    def on_validation_epoch_end(self) -> None:
+        seen = self.kept()
+        self.log_dict(errors_of(seen["decoded"], seen["states"], "decode"), prog_bar=True)
+
+
+class SlotJointPhase(SlotPhase):
+    """Next-slot prediction, SIGReg and state losses from pixels, with the gradient through everything."""
+
+    def slots(self, batch: PushTBatch) -> Tensor:
+        """Slots (B, T+1, K, D) of a window."""
+        return self.model.encode(batch.items)
+
+    def losses(self, batch: PushTBatch) -> tuple[dict[str, Tensor], Tensor, Prediction]:
+        """All losses, the slots and the prediction. Padding is not predicted: nothing happens there."""
+        slots = self.slots(batch)
+        masked = self.masks(slots[:, :-1])
+        found = self.model.predict(slots[:, :-1], batch.blocks, batch.before, masked)
+        known = batch.known
+        losses = {
+            "pred": functional.mse_loss(found.slots[known], slots[:, 1:][known]),
+            "state": self.slot_state_loss(slots, batch.states),
+            "pred_state": self.slot_state_loss(found.slots[known], batch.states[:, 1:][known]),
+        }
+        if found.steps is not None:
+            losses["steps"] = 0.1 * pusht_distance(found.steps[known], batch.steps[known]).mean()
+        if found.mechanisms is not None:
+            losses["codes"] = found.mechanisms.loss
+        return losses, slots, found
+
+    def masks(self, slots: Tensor) -> Tensor | None:
+        """Slots (B, T, K) that are hidden in this step of training."""
+        if not self.training or not self.phase.masked:
+            return None
+        luck = torch.rand(slots.shape[:-1], generator=self.generator()).to(slots.device)
+        return luck < self.phase.masked
+
+    def training_step(self, batch: PushTBatch, batch_idx: int) -> Tensor:
+        losses, slots, _ = self.losses(batch)
+        sigreg = self.regulariser_of(slots)
+        self.log_dict({f"train_{k}": v for k, v in losses.items()} | {"train_sigreg": sigreg}, prog_bar=True)
+        states = sum(loss for name, loss in losses.items() if name not in ("pred", "codes"))
+        codes = losses.get("codes", slots.new_zeros(()))
+        return losses["pred"] + codes + self.weights.state * states + self.sigreg_weight() * sigreg
+
+    def regulariser_of(self, slots: Tensor) -> Tensor:
+        """SIGReg where slots are learned."""
+        return self.slot_regulariser(slots)
+
+    def validation_step(self, batch: PushTBatch, batch_idx: int) -> None:
+        losses, slots, found = self.losses(batch)
+        codes = torch.full((1,), -1) if found.mechanisms is None else found.mechanisms.codes.flatten()
+        self.keep(
+            decoded=self.model.heads(slots[:, -1]),
+            predicted=self.model.heads(found.slots[:, -1]),
+            before=batch.states[:, -2],
+            after=batch.states[:, -1],
+            pred=losses["pred"][None],
+            state=losses["pred_state"][None],
+            codes=codes,
+        )
+
+    def on_validation_epoch_end(self) -> None:
+        seen = self.kept()
+        moved = (seen["after"] - seen["before"])[:, 2:4].norm(dim=-1) > MOVED
+        metrics = errors_of(seen["decoded"], seen["after"], "decode")
+        metrics |= errors_of(seen["predicted"][moved], seen["after"][moved], "turn")
+        metrics |= {"val_pred": seen["pred"].mean().item(), "val_state": seen["state"].mean().item()}
+        codes = seen["codes"].long()
+        if (codes >= 0).any():
+            metrics["code_perplexity"] = perplexity(codes[codes >= 0], self.model.config.codes)
+        self.log_dict(metrics, prog_bar=True)
+
+
+class SlotLatentsPhase(SlotJointPhase):
+    """Predictor, memory, heads and, unless frozen, the unroll on slots encoded once; the encoder rests."""
+
+    def __init__(self, model: MechJEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
+        super().__init__(model, phase, loss, seed)
+        model.encoder.requires_grad_(False)
+        if phase.frozen_unroll and model.unroll is not None:
+            model.unroll.requires_grad_(False)
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        # Frozen means frozen: BatchNorm's running statistics too.
+        self.model.encoder.eval()
+
+    def slots(self, batch: PushTBatch) -> Tensor:
+        return batch.items
+
+    def regulariser_of(self, slots: Tensor) -> Tensor:
+        return slots.new_zeros(())
+
+
+class SlotTurnsPhase(SlotPhase):
+    """The step unroll alone, from states as blurred as a frame leaves them."""
+
+    def __init__(self, model: MechJEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
+        super().__init__(model, phase, loss, seed)
+        assert model.unroll is not None  # a preset without one has no such phase
+        self.unroll = model.unroll
+
+    def imagine(self, batch: PushTBatch) -> Tensor:
+        """States (B, frameskip, 6) after each step of the window's last block."""
+        start = encode_pusht_state(batch.items[:, -2])
+        before = batch.blocks[:, -2, -1] if batch.blocks.shape[1] > 1 else batch.before
+        states: Tensor = self.unroll(start, before, batch.blocks[:, -1])[0]
+        return states
+
+    def training_step(self, batch: PushTBatch, batch_idx: int) -> Tensor:
+        steps = 0.1 * pusht_distance(self.imagine(batch), batch.steps[:, -1]).mean()
+        self.log("train_steps", steps, prog_bar=True)
+        return self.weights.state * steps
+
+    def validation_step(self, batch: PushTBatch, batch_idx: int) -> None:
+        self.keep(imagined=self.imagine(batch)[:, -1], before=batch.states[:, -2], after=batch.states[:, -1])
+
+    def on_validation_epoch_end(self) -> None:
+        seen = self.kept()
+        moved = (seen["after"] - seen["before"])[:, 2:4].norm(dim=-1) > MOVED
+        metrics = errors_of(seen["imagined"][moved], seen["after"][moved], "turn")
+        metrics["val_state"] = 0.1 * pusht_distance(seen["imagined"], seen["after"]).mean().item()
+        self.log_dict(metrics, prog_bar=True)
+
+
+PUSHT_MODULES: dict[str, type[SlotPhase]] = {
+    "scenes": SlotScenesPhase,
+    "joint": SlotJointPhase,
+    "turns": SlotTurnsPhase,
+    "latents": SlotLatentsPhase,
+}

@@ -1,0 +1,73 @@
+"""The game's model as a task of the recipe: episodes, phases, and the checkpoint with its graphs and card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from pushjepa.data.store import EpisodeStore
+from pushjepa.nets import JEPA, ModelConfig
+from pushjepa.runtime.checkpoint import read_config, verify
+from pushjepa.training.batches import PhaseData, build_phase_data
+from pushjepa.training.card import write_card
+from pushjepa.training.modules import PHASE_MODULES, Phase
+from pushjepa.training.presets import PhaseConfig, Preset
+
+
+class RelayTask:
+    """The two-player game.
+
+    Args:
+        preset: whose architecture is a :class:`~pushjepa.nets.ModelConfig`.
+        data: an episode store.
+    """
+
+    def __init__(self, preset: Preset, data: Path) -> None:
+        assert isinstance(preset.model, ModelConfig)
+        self.preset, self.config = preset, preset.model
+        self.store = EpisodeStore(data)
+
+    def describe(self) -> dict[str, Any]:
+        return self.store.recipe.to_dict()
+
+    def make_model(self) -> JEPA:
+        return JEPA(self.config)
+
+    def load_weights(self, model: JEPA, folder: Path) -> None:
+        load_weights(model, folder)
+
+    def read_files(self, folder: Path) -> dict[str, str]:
+        files: dict[str, str] = read_config(folder, weights_only=True)["files"]
+        return files
+
+    def make_phase(self, model: JEPA, phase: PhaseConfig, seed: int) -> Phase[Any]:
+        return PHASE_MODULES[phase.kind](model, phase, self.preset.loss, seed)
+
+    def build_data(self, model: JEPA, phase: PhaseConfig, seed: int, workers: int, device: torch.device) -> PhaseData:
+        return build_phase_data(model, phase, self.store, seed, workers, device)
+
+    def write_checkpoint(self, model: JEPA, folder: Path, curves: dict[str, dict[str, float]]) -> None:
+        """Export the trained model with its card; see ``runtime.export``."""
+        from pushjepa.runtime.export import export_checkpoint
+
+        export_checkpoint(model, folder, preset=self.preset.to_dict(), data=self.describe(), metrics=curves)
+        write_card(folder, model, self.preset, self.store, curves)
+
+
+def load_weights(model: JEPA, folder: Path) -> None:
+    """Load a checkpoint folder's weights into ``model``, strictly.
+
+    Raises:
+        ValueError: the checkpoint is of another architecture, or a file of it is missing or mismatched.
+    """
+    config = read_config(folder, weights_only=True)
+    verify(folder, config, weights_only=True)
+    theirs, ours = ModelConfig.from_dict(config["model"]).to_dict(), model.config.to_dict()
+    if theirs != ours:
+        name = next(k for k in ours | theirs if theirs.get(k) != ours.get(k))
+        found, wanted = theirs.get(name), ours.get(name)
+        raise ValueError(f"{folder} has {name}={found!r}, this preset {wanted!r}: another architecture")
+    model.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})

@@ -1,0 +1,113 @@
+"""A Push-T model behind the world model's contract, against the plain network window by window."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from pushjepa.nets.mech import MechJEPA
+from pushjepa.nets.mech_config import MechConfig
+from pushjepa.pusht.model import PushTModel, load_pusht_model, save_model
+from pushjepa.runtime import load_model
+from pushjepa.runtime.contract import Context
+
+SIZES = {"frame_size": 32, "width": 16, "points": 3, "layers": 2, "heads": 2, "mlp_hidden": 32, "head_hidden": 16}
+KINDS = [
+    {"slots": 3, "mechanism": "vq", "codes": 4, "mechanism_width": 4, "unroll_hidden": 16, "unroll_waves": 8},
+    {"slots": 1, "mechanism": "none", "unroll_hidden": 16, "unroll_waves": 8},
+    {"slots": 2, "mechanism": "lowrank", "mechanism_width": 4, "unroll_hidden": 0},
+]
+
+
+def net_of(kind):
+    torch.manual_seed(1)
+    net = MechJEPA(MechConfig(**SIZES, **kind)).eval()
+    for name, parameter in net.named_parameters():
+        if "codebook" not in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return net
+
+
+def context_of(model, rng):
+    s = model.spec
+    latents = rng.standard_normal((s.history, s.tokens, s.width)).astype(np.float32)
+    blocks = rng.uniform(-1, 1, (s.history - 1, 5, 1, 2)).astype(np.float32)
+    return Context(latents, blocks, np.zeros(s.history - 1, dtype=np.int64))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rollout_is_the_network_applied_window_by_window(kind, rng):
+    net = net_of(kind)
+    model = PushTModel(net)
+    context, candidates = context_of(model, rng), rng.uniform(-1, 1, (5, 3, 5, 1, 2)).astype(np.float32)
+    found = model.rollout(context, candidates, np.zeros(3, dtype=np.int64))
+    for row, blocks in zip(found, candidates[:, :, :, 0], strict=True):
+        slots = torch.from_numpy(context.latents)[None]
+        told = torch.cat([torch.from_numpy(context.blocks[:, :, 0]), torch.from_numpy(blocks)])[None]
+        for ahead in range(3):
+            window, actions = slots[:, ahead:], told[:, ahead : ahead + 3]
+            before = told[:, ahead - 1, -1] if ahead else torch.zeros(1, 2)
+            with torch.no_grad():
+                slots = torch.cat([slots, net.predict(window, actions, before).slots[:, -1:]], dim=1)
+            assert row[ahead] == pytest.approx(slots[0, -1].numpy(), abs=1e-4)
+
+
+def test_many_candidates_are_imagined_in_parts(rng, monkeypatch):
+    model = PushTModel(net_of(KINDS[0]))
+    context, candidates = context_of(model, rng), rng.uniform(-1, 1, (7, 2, 5, 1, 2)).astype(np.float32)
+    whole = model.rollout(context, candidates, np.zeros(2, dtype=np.int64))
+    monkeypatch.setattr("pushjepa.pusht.model._CHUNK", 3)
+    assert model.rollout(context, candidates, np.zeros(2, dtype=np.int64)) == pytest.approx(whole, abs=1e-5)
+
+
+def saved(tmp_path, kind=KINDS[0]):
+    net = net_of(kind)
+    save_model(net, tmp_path, preset={"name": "tiny"}, data={}, metrics={})
+    return net
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_checkpoint_comes_back_as_it_was_written(kind, tmp_path, rng):
+    written = PushTModel(saved(tmp_path, kind))
+    read = load_pusht_model(tmp_path)
+    assert read.spec == written.spec
+    frames = rng.integers(0, 255, (2, 32, 32, 3), dtype=np.uint8)
+    assert np.array_equal(read.encode(frames), written.encode(frames))
+
+
+def test_bad_checkpoints_are_one_line(tmp_path):
+    with pytest.raises(ValueError, match="is no checkpoint folder"):
+        load_pusht_model(tmp_path / "none")
+    saved(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+
+    def write(**changes):
+        (tmp_path / "config.json").write_text(json.dumps(config | changes))
+
+    write(format=2)
+    with pytest.raises(ValueError, match="not a Push-T model"):
+        load_pusht_model(tmp_path)
+    write(model=config["model"] | {"slots": 4})
+    with pytest.raises(ValueError, match="another architecture"):
+        load_pusht_model(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ValueError, match="not the file that belongs"):
+        load_pusht_model(tmp_path)
+    write()
+    with pytest.raises(ValueError, match="format 'pushjepa-mech-1'"):
+        load_model(tmp_path)
+
+
+def test_frames_and_contexts_of_another_shape_are_refused(rng):
+    model = PushTModel(net_of(KINDS[0]))
+    with pytest.raises(ValueError, match=r"frames must be \(N, 32, 32, 3\)"):
+        model.encode(np.zeros((1, 64, 64, 3), dtype=np.uint8))
+    context = context_of(model, rng)
+    with pytest.raises(ValueError, match="slots, got"):
+        model.rollout(
+            context._replace(latents=context.latents[:, :2]), np.zeros((1, 1, 5, 1, 2), np.float32), np.zeros(1)
+        )

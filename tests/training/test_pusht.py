@@ -1,0 +1,225 @@
+"""Push-T's training: which action belongs to which frame, and whole runs on a tiny preset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+pytest.importorskip("pygame", reason="pygame is not installed")
+
+from pushjepa.pusht.collect import CollectOptions, collect, read_trajectories
+from pushjepa.pusht.expert import Trajectory
+from pushjepa.pusht.geometry import clearance
+from pushjepa.pusht.model import load_pusht_model
+from pushjepa.pusht.scene import PushTScene
+from pushjepa.runtime.contract import Context
+from pushjepa.training.presets import parse_preset
+from pushjepa.training.pusht_batches import PushTFrames, PushTScenes, PushTTurns, PushTWindows, random_state
+from pushjepa.training.pusht_modules import SlotLatentsPhase
+from pushjepa.training.recipe import TrainingOptions, train
+
+TINY = """
+task = "pusht"
+seed = 3
+[model]
+frame_size = 32
+slots = 3
+width = 16
+points = 3
+layers = 1
+heads = 2
+mlp_hidden = 32
+mechanism = "vq"
+codes = 4
+mechanism_width = 4
+head_hidden = 16
+unroll_hidden = 16
+unroll_layers = 1
+unroll_waves = 8
+[[phase]]
+kind = "scenes"
+steps = 4
+batch = 8
+learning_rate = 1e-3
+warmup_steps = 2
+validate_every = 2
+validation = 8
+[[phase]]
+kind = "joint"
+steps = 4
+batch = 8
+learning_rate = 1e-3
+warmup_steps = 2
+moved = 0.4
+masked = 0.2
+validate_every = 2
+validation = 16
+[[phase]]
+kind = "turns"
+steps = 4
+batch = 16
+learning_rate = 1e-3
+matrix_rate = 1e-2
+warmup_steps = 2
+moved = 0.5
+validate_every = 2
+validation = 64
+[[phase]]
+kind = "latents"
+frozen_unroll = true
+steps = 4
+batch = 16
+learning_rate = 1e-3
+warmup_steps = 2
+validate_every = 2
+validation = 16
+"""
+
+
+def ramp(length):
+    """A trajectory whose row r is state r in every number, and whose action after row r is r / 1000."""
+    states = np.repeat(np.arange(length, dtype=np.float64)[:, None], 7, axis=1)
+    actions = np.repeat(np.arange(length - 1)[:, None] / 1000.0, 2, axis=1)
+    return Trajectory(states, actions, states[-1], True)
+
+
+@pytest.fixture(scope="module")
+def windows():
+    from pushjepa.pusht.collect import Trajectories
+
+    return PushTWindows(Trajectories.of([ramp(23), ramp(4), ramp(12)], [True, True, True]), 3, 5)
+
+
+def test_frames_and_actions_belong_together(windows):
+    # The second trajectory is shorter than a block; the others have one window for each row with a block after it.
+    assert len(windows) == 18 + 7
+    rows, batch = windows.at(np.array([17]))
+    assert rows.tolist() == [[7, 12, 17, 22]]
+    assert batch.states[0, :, 0].tolist() == [7, 12, 17, 22]
+    assert batch.blocks[0, :, :, 0] * 1000 == pytest.approx(np.array([range(7, 12), range(12, 17), range(17, 22)]))
+    assert batch.steps[0, :, :, 0].tolist() == [list(range(8, 13)), list(range(13, 18)), list(range(18, 23))]
+    assert batch.before[0].tolist() == pytest.approx([0.006, 0.006])
+    assert batch.known.tolist() == [[True, True, True]]
+
+
+def test_a_start_is_padded_as_play_pads_it(windows):
+    rows, batch = windows.at(np.array([0, 6]))
+    assert rows.tolist() == [[0, 0, 0, 5], [1, 1, 6, 11]]
+    assert batch.known.tolist() == [[False, False, True], [False, True, True]]
+    assert not batch.blocks[0, :2].any()
+    assert batch.blocks[1, 1, :, 0] * 1000 == pytest.approx(np.arange(1, 6))
+    assert not batch.before.any()
+    assert batch.steps[0, 0, :, 0].tolist() == [0] * 5
+
+
+def test_windows_do_not_cross_trajectories(windows):
+    rows, _ = windows.boundaries(np.arange(len(windows)))
+    third = rows[18:]
+    assert third.min() == 27
+    assert rows[:18].max() == 22
+
+
+def test_moved_blocks_are_drawn_as_often_as_asked(windows, rng):
+    assert windows.moved.all()
+    assert len(windows.sample(rng, 50, 0.5)) == 50
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pusht")
+    collect(folder, CollectOptions(episodes=5, seed=2, limit=60), workers=1)
+    return folder
+
+
+def test_batches_are_functions_of_their_number(data):
+    preset = parse_preset("tiny", TINY)
+    cut = PushTWindows(read_trajectories(data), 3, 5)
+    for batches in (
+        PushTScenes(32, 4, 1),
+        PushTFrames(cut, 32, preset.phases[1], 1),
+        PushTTurns(cut, preset.phases[2], 1),
+    ):
+        one, two, other = batches[3], batches[3], batches[4]
+        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+        assert not torch.equal(one[0], other[0])
+
+
+def test_frames_show_their_states(data):
+    preset = parse_preset("tiny", TINY)
+    batch = PushTFrames(PushTWindows(read_trajectories(data), 3, 5), 32, preset.phases[1], 1)[0]
+    drawn = PushTScene(32).draw_many(batch.states[2].numpy().astype(np.float64))
+    assert (batch.items[2].numpy() != drawn).mean() < 0.01  # float32 states may round to another pixel
+
+
+def test_random_scenes_are_possible_ones(rng):
+    near = 0
+    for _ in range(60):
+        state = random_state(rng)
+        gap = float(clearance(state[:2], state[2:5]))
+        assert gap > 13.0
+        near += gap < 60.0
+    assert near > 25, "most of what a planner asks about is near the block"
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    train(parse_preset("tiny", TINY), TrainingOptions(data, out, device="cpu", threads=1))
+    return out
+
+
+def test_a_run_ends_in_a_model_that_imagines(run, rng):
+    model = load_pusht_model(run / "checkpoint")
+    frames = rng.integers(0, 255, (3, 32, 32, 3), dtype=np.uint8)
+    context = Context(model.encode(frames), np.zeros((2, 5, 1, 2), np.float32), np.array([-1, 0]))
+    candidates = rng.uniform(-1, 1, (4, 2, 5, 1, 2)).astype(np.float32)
+    latents = model.rollout(context, candidates, np.zeros(2, dtype=np.int64))
+    assert latents.shape == (4, 2, 3, 16)
+    assert model.decode(latents).shape == (4, 2, 5)
+    card = (run / "checkpoint" / "README.md").read_text()
+    config = json.loads((run / "checkpoint" / "config.json").read_text())
+    assert f"| total | {config['parameters']['total']:,} |" in card
+    for name in ("val_pred", "decode_block_px", "turn_block_px", "code_perplexity"):
+        assert name in config["metrics"]["3-latents"]
+        assert name in card
+    assert "masked 0.2" in card
+
+
+def test_a_stopped_run_resumes_to_the_very_same_weights(run, data, tmp_path, monkeypatch):
+    begin, preset = SlotLatentsPhase.on_train_batch_start, parse_preset("tiny", TINY)
+
+    def stop_once(self, batch, batch_idx):
+        if self.global_step == 3:
+            raise KeyboardInterrupt
+        begin(self, batch, batch_idx)
+
+    options = TrainingOptions(data, tmp_path, device="cpu", threads=1)
+    monkeypatch.setattr(SlotLatentsPhase, "on_train_batch_start", stop_once)
+    with pytest.raises((KeyboardInterrupt, SystemExit, RuntimeError)):
+        train(preset, options)
+    monkeypatch.setattr(SlotLatentsPhase, "on_train_batch_start", begin)
+    train(preset, options)
+    one, two = (load_file(p / "checkpoint" / "model.safetensors") for p in (run, tmp_path))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_frozen_parts_stay_as_they_were(run):
+    before, after = (load_file(run / name / "model.safetensors") for name in ("2-turns", "3-latents"))
+    still = [name for name in before if name.startswith(("encoder.", "unroll."))]
+    assert still
+    assert all(torch.equal(before[name], after[name]) for name in still)
+    assert not torch.equal(before["predictor.out.weight"], after["predictor.out.weight"])
+
+
+def test_another_architecture_is_refused(run, data, tmp_path):
+    other = parse_preset("other", TINY.replace("width = 16", "width = 8", 1))
+    with pytest.raises(ValueError, match="width=16, this preset 8: another architecture"):
+        train(other, TrainingOptions(data, tmp_path, run / "checkpoint", device="cpu", threads=1))
+    with pytest.raises(ValueError, match="holds no Push-T trajectories"):
+        train(parse_preset("tiny", TINY), TrainingOptions(tmp_path, tmp_path / "o", device="cpu", threads=1))
