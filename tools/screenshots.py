@@ -6,6 +6,7 @@ Starts a server of its own on a free port with an empty store and plays the bund
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import socket
@@ -174,7 +175,9 @@ def carry(camera: Camera) -> None:
 
 def main() -> None:
     """Take all pictures."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out/screenshots")
+    parser = argparse.ArgumentParser(description="Make pictures of every state of the page.")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("out/screenshots"), help="where they go")
+    folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     chromium = os.environ.get("PUSHJEPA_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if chromium is None:

@@ -28,7 +28,7 @@ export function say(node, words) {
 }
 
 export const px = (value, digits = 0) => `${value.toFixed(digits)} px`;
-export const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(0)}`;
+export const signed = (value) => `${Math.round(value) < 0 ? "−" : "+"}${Math.abs(value).toFixed(0)}`;
 export const ratio = (value) => value.toFixed(2).replace("-", "−");
 export const duration = (ms) => (ms < 950 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(1)} s`);
 export const other = (side) => (side === "p1" ? "p2" : "p1");
