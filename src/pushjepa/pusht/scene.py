@@ -1,4 +1,4 @@
-"""Drawing Push-T exactly as ``swm/PushT-v1`` does, from states alone and several times as fast.
+"""Drawing Push-T exactly as ``swm/PushT-v1`` does, from states alone and in less than half the time.
 
 Episodes can therefore be kept as states, and frames be drawn when they are wanted. A test holds frames of both against
 each other, pixel for pixel. As there, everything is drawn at 512 px with whole coordinates, then made smaller.
@@ -53,7 +53,7 @@ class PushTScene:
             raise ValueError(f"a frame is at least 16 pixels wide, got {size}")
         self.size = size
         self._background = _background()
-        self._canvas = pygame.Surface((_SIDE, _SIDE))
+        self._canvas = pygame.Surface((_SIDE, _SIDE), depth=32)
 
     def draw(self, state: Array) -> Frame:
         """The frame (size, size, 3) uint8 RGB of a state (7,)."""
@@ -64,8 +64,10 @@ class PushTScene:
         _disc(canvas, state[:2])
         for a, b in _WALLS:
             _thick_line(canvas, a, b, _WALL)
-        pixels = np.ascontiguousarray(np.transpose(pygame.surfarray.pixels3d(canvas), (1, 0, 2)))
-        return np.asarray(cv2.resize(pixels, (self.size, self.size)), dtype=np.uint8)
+        # The surface's own memory, four bytes a pixel and blue first: nothing is copied before it is small.
+        rows = np.frombuffer(canvas.get_buffer().raw, dtype=np.uint8).reshape(_SIDE, _SIDE, 4)
+        small = cv2.resize(rows, (self.size, self.size))
+        return np.ascontiguousarray(small[..., 2::-1])
 
     def draw_many(self, states: Array) -> Frame:
         """Frames (N, size, size, 3) of states (N, 7)."""
@@ -76,7 +78,7 @@ class PushTScene:
 
 
 def _background() -> pygame.Surface:
-    canvas = pygame.Surface((_SIDE, _SIDE))
+    canvas = pygame.Surface((_SIDE, _SIDE), depth=32)
     canvas.fill(_WHITE)
     for part in _PARTS:
         corners = [(round(x), round(y)) for x, y in place(part, _GOAL_POSE)]
