@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pushjepa.pusht.geometry import clearance, contacts, place, pose_error, turn, way_round
-from pushjepa.pusht.simulator import DT, REACH, SUBSTEPS, Array, Simulator
+from pushjepa.pusht.simulator import DAMPING, DT, REACH, STIFFNESS, SUBSTEPS, Array, Simulator
 
 LOW, HIGH = 10.0, 502.0  #: px, where the expert's agent goes
 _SPACING = 14.0  # px between the points of the outline that are tried
@@ -73,7 +73,7 @@ def _controller() -> tuple[float, float, float, float]:
     for offset, speed in ((1.0, 0.0), (0.0, 1.0)):
         x, v = 0.0, speed
         for _ in range(SUBSTEPS):
-            v += (100.0 * (offset - x) - 20.0 * v) * DT
+            v += (STIFFNESS * (offset - x) - DAMPING * v) * DT
             x += v * DT
         found.append((x, v))
     return found[0][0], found[1][0], found[0][1], found[1][1]
@@ -92,9 +92,7 @@ def steer(state: Array, target: Array, pace: float) -> Array:
     return np.clip(offset / REACH, -1.0, 1.0)
 
 
-def find_push(
-    simulator: Simulator, state: Array, goal: Array, options: ExpertOptions, deep: bool = True
-) -> Push | None:
+def find_push(simulator: Simulator, state: Array, goal: Array, options: ExpertOptions) -> Push | None:
     """The push that brings the block nearest to its goal, among those that the agent can get to.
 
     Args:
@@ -102,13 +100,12 @@ def find_push(
         state: (7,) now.
         goal: (7,) the state to reach; only the block's pose counts.
         options: how to push.
-        deep: whether to try a second push after the best few.
 
     Returns:
         The best push; None if nothing can be pushed to advantage.
     """
     tried = _reachable(simulator, state, _try_pushes(simulator, state, goal[2:5], options), options)
-    if not tried or not deep or tried[0].error <= options.near:
+    if not tried or tried[0].error <= options.near:
         return tried[0] if tried else None
     best = tried[0]
     for push in tried:

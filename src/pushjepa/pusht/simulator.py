@@ -24,7 +24,7 @@ STATE_SIZE = 7
 SUBSTEPS = 10  #: of physics in an env step of 0.1 s
 DT = 0.01  #: s
 REACH = 100.0  #: px from the agent at which an action of 1.0 puts the controller's target
-_STIFFNESS, _DAMPING = 100.0, 20.0  # of the agent's controller
+STIFFNESS, DAMPING = 100.0, 20.0  #: of the agent's controller
 _WALL_LOW, _WALL_HIGH, _WALL_RADIUS = 5, 506, 2
 
 
@@ -107,8 +107,8 @@ def _step(space: pymunk.Space, agent: pymunk.Body, dx: float, dy: float) -> None
     vx, vy = agent.velocity
     target_x, target_y = x + dx, y + dy
     for _ in range(SUBSTEPS):
-        vx += (_STIFFNESS * (target_x - x) + _DAMPING * (0.0 - vx)) * DT
-        vy += (_STIFFNESS * (target_y - y) + _DAMPING * (0.0 - vy)) * DT
+        vx += (STIFFNESS * (target_x - x) + DAMPING * (0.0 - vx)) * DT
+        vy += (STIFFNESS * (target_y - y) + DAMPING * (0.0 - vy)) * DT
         agent.velocity = vx, vy
         space.step(DT)
         x, y = agent.position
