@@ -9,6 +9,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,3 +58,16 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str,
         return int(stopped.value.code or 0), printed.out, printed.err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small collection of Push-T trajectories, with its frames in a file."""
+    pytest.importorskip("h5py", reason="h5py is not installed")
+    pytest.importorskip("pygame", reason="pygame is not installed")
+    from pushjepa.pusht.collect import CollectOptions, collect, export_hdf5
+
+    folder = tmp_path_factory.mktemp("pusht")
+    found = collect(folder, CollectOptions(episodes=6, seed=5, limit=150), workers=1)
+    export_hdf5(found, folder / "pusht.h5", 64)
+    return folder

@@ -98,6 +98,9 @@ def test_documented_make_target_exists(target: str) -> None:
         (["pusht", "collect", "--episodes", "0", "--out", "{tmp}/p"], "--episodes"),
         (["pusht", "train", "--data", "{tmp}/none", "--out", "{tmp}/p"], "holds no Push-T trajectories"),
         (["pusht", "eval", "--data", "{tmp}/none.h5"], "no such file"),
+        (["pusht", "plan", "--data", "{tmp}/none.h5"], "no such file"),
+        (["pusht", "plan", "--cost", "beauty"], "unknown cost 'beauty'; choose one of latent, state"),
+        (["pusht", "mechanisms", "--model", "{tmp}"], "is no checkpoint folder"),
         (["play", "--model", "{tmp}/none", "--no-browser"], "no checkpoint folder"),
         (["export", "episodes", "--data", "{tmp}/none", "--out", "{tmp}/e.h5"], "none"),
     ],
@@ -246,3 +249,21 @@ def test_play_says_that_its_port_is_taken(command: Command, tmp_path: Path) -> N
     assert code == 2
     assert one_line(err), err
     assert port in err
+
+
+def test_plans_and_mechanisms_are_measured_written_and_drawn(command, collection, tmp_path):
+    pytest.importorskip("stable_worldmodel", reason="stable-worldmodel is not installed")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    data = ["--data", str(collection / "pusht.h5"), "--json", str(tmp_path / "x.json"), "--figures", str(tmp_path)]
+    few = ["--episodes", "2", "--offset", "10", "--candidates", "6", "--iterations", "2"]
+    code, out, err = command("pusht", "plan", *data, *few, "--prior")
+    assert code == 0, err
+    row = json.loads((tmp_path / "x.json").read_text())["rows"][0]
+    assert f"random / plan: {row['ratio']:.1f}" in out
+    assert row["prior"] is True
+    assert (tmp_path / "pusht_latent_error.png").stat().st_size > 5000
+    code, out, err = command("pusht", "mechanisms", *data, "--episodes", "1")
+    assert code == 0, err
+    assert "slots keep their order in" in out
+    assert len(json.loads((tmp_path / "x.json").read_text())["rows"]) == 2 * 16
+    assert (tmp_path / "pusht_mechanisms.png").stat().st_size > 5000

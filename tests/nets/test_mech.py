@@ -70,9 +70,9 @@ def test_actions_change_nothing_at_the_start():
         if "modulation" not in name:
             nn.init.normal_(parameter, std=0.3)  # as pretraining would leave it
     slots, blocks, before = window(model)
-    assert torch.equal(model.predict(slots, blocks, before).slots, model.predict_without_actions(slots))
+    assert torch.equal(model.predict(slots, blocks, before).slots, model.predict_without_actions(slots).slots)
     shake(model)
-    assert not torch.allclose(model.predict(slots, blocks, before).slots, model.predict_without_actions(slots))
+    assert not torch.allclose(model.predict(slots, blocks, before).slots, model.predict_without_actions(slots).slots)
 
 
 def test_action_layer_norm_is_layer_norm_at_the_start():

@@ -132,3 +132,22 @@ def test_a_budget_is_checked(values):
 def test_elites_are_15_percent_of_96():
     assert Budget().elites == 15
     assert Budget(2, 1, 0.01).elites == 1
+
+
+def test_proposals_are_looked_at_first_and_win_if_they_are_best():
+    centre = np.full(SHAPE, 0.3, dtype=np.float32)
+    bowl = Bowl(centre)
+    proposals = np.stack([np.full(SHAPE, 2.0), centre]).astype(np.float32)
+    found = cross_entropy_search(bowl, SHAPE, Budget(8, 2), np.random.default_rng(0), proposals=proposals)
+    assert bowl.asked[0][0].max() == 1.0, "proposals are clipped as all candidates are"
+    assert np.array_equal(bowl.asked[0][1], centre)
+    assert found.cost == 0.0
+    assert np.array_equal(found.best, centre)
+
+
+def test_proposals_of_another_shape_are_refused():
+    for proposals in (np.zeros((2, 5, 2)), np.zeros((9, *SHAPE))):
+        with pytest.raises(ValueError, match="proposals are at most 8 candidates of shape"):
+            cross_entropy_search(
+                Bowl(np.zeros(SHAPE)), SHAPE, Budget(8, 1), np.random.default_rng(0), proposals=proposals
+            )

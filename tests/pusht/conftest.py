@@ -43,16 +43,3 @@ def states():
     """Some random states (7,) at rest."""
     rng = np.random.default_rng(3)
     return [draw_state(rng) for _ in range(12)]
-
-
-@pytest.fixture(scope="session")
-def collection(tmp_path_factory):
-    """A small collection of trajectories, with its frames in a file."""
-    pytest.importorskip("h5py", reason="h5py is not installed")
-    pytest.importorskip("pygame", reason="pygame is not installed")
-    from pushjepa.pusht.collect import CollectOptions, collect, export_hdf5
-
-    folder = tmp_path_factory.mktemp("pusht")
-    found = collect(folder, CollectOptions(episodes=6, seed=5, limit=150), workers=1)
-    export_hdf5(found, folder / "pusht.h5", 64)
-    return folder

@@ -201,3 +201,37 @@ def test_blocks_of_another_length_are_refused():
         BlockPlanner(RecordingModel(), Budget(2, 1)).configure(
             action_space=fake_env(1).action_space, n_envs=1, config=PlanConfig(2, 1, action_block=4)
         )
+
+
+class Proposer:
+    """Proposes one block after another, each of one number; keeps what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def propose(self, context, goal, count, horizon, rng):
+        self.asked.append((context.latents[-1, 0, 0], goal[0, 0], count, horizon))
+        return np.full((count, horizon, 5, 2), 0.25, dtype=np.float32)
+
+
+def test_a_prior_proposes_for_the_first_iteration():
+    model, prior = RecordingModel(), Proposer()
+    planner = BlockPlanner(model, Budget(6, 2), prior=prior, share=0.5)
+    policy = HistoryPolicy(planner, PlanConfig(2, 2, action_block=5, warm_start=False), 3)
+    policy.set_env(fake_env(1))
+    policy.get_action(observation([7]))
+    assert prior.asked == [(7.0, 200.0, 3, 2)]
+    first, second = model.candidates
+    assert (first[:3] == 0.25).all()
+    assert len(np.unique(first[3:])) > 3
+    assert (second[1:] != 0.25).any()
+
+
+def test_a_prior_plays_alone_without_a_budget():
+    planner = BlockPlanner(RecordingModel(), None, prior=Proposer())
+    policy = HistoryPolicy(planner, PlanConfig(2, 1, action_block=5, warm_start=False), 3)
+    policy.set_env(fake_env(1))
+    assert [policy.get_action(observation([step]))[0].tolist() for step in range(6)] == [[0.25, 0.25]] * 6
+    assert [ask[2] for ask in planner.prior.asked] == [1, 1]
+    with pytest.raises(ValueError, match="without a budget to search with there must be a prior"):
+        BlockPlanner(RecordingModel(), None)

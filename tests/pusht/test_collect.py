@@ -49,6 +49,14 @@ def test_an_interrupted_collection_goes_on(collection, tmp_path):
     assert told == [(6, 6)]
 
 
+def test_a_collection_may_grow(collection, tmp_path):
+    collect(tmp_path, CollectOptions(episodes=3, seed=5, limit=150, shard=2), workers=1)
+    grown = collect(tmp_path, CollectOptions(episodes=6, seed=5, limit=150, shard=2), workers=1)
+    assert same(grown, read_trajectories(collection))
+    with pytest.raises(ValueError, match="another collection"):
+        collect(tmp_path, CollectOptions(episodes=3, seed=5, limit=150, shard=2), workers=1)
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     collect(tmp_path, CollectOptions(episodes=1, seed=1, limit=5), workers=1)
     with pytest.raises(ValueError, match="another collection"):

@@ -78,3 +78,27 @@ def test_contact_begins_where_the_outline_is(states):
         assert still[-1, 2:5] == pytest.approx(state[2:5], abs=1e-9)
         inside = np.concatenate([state[:2] + way, state[2:]])
         assert clearance(inside[:2], inside[2:5]) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_contacts_are_told_apart():
+    touching = np.array([300.0, 284.5, 300.0, 300.0, 0.0, 0.0, 0.0])
+    down = np.tile([0.0, 0.3], (4, 1))
+    assert Simulator().contacts(touching, down).tolist() == [[True, False]] * 4
+    assert not Simulator().contacts(AT_REST, down).any()
+    back = np.array([[0.0, 0.3], [0.0, -1.0], [0.0, -1.0], [0.0, -1.0]])
+    assert Simulator().contacts(touching, back)[:, 0].tolist() == [True, False, False, False], (
+        "it is over when it is over"
+    )
+    # The stem's end is pushed along by the bar, 120 px away, until the wall's face at 504 stops it.
+    low = np.array([300.0, 344.5, 300.0, 360.0, 0.0, 0.0, 0.0])
+    met = Simulator().contacts(low, down)
+    assert met[:, 0].all()
+    assert met[-1, 1]
+    assert not met[0, 1]
+
+
+def test_looking_at_contacts_changes_nothing(states):
+    actions = toward_the_block(states[0], np.random.default_rng(1))
+    before = Simulator().run(states[0], actions)
+    Simulator().contacts(states[0], actions)
+    assert np.array_equal(before, Simulator().run(states[0], actions))

@@ -39,6 +39,19 @@ def test_the_expert_s_own_actions_reach_its_goals(data):
     assert play(data, tasks, make_player("expert", data, tasks, SMALL, 0)).solved.all()
 
 
+def test_the_same_actions_lead_to_the_very_same_states(data):
+    """Nothing of the random scene that a reset draws is left in a task."""
+    tasks, played = data.draw_tasks(3, 25, 25, seed=0), []
+    for _ in range(2):
+        player, states = make_player("expert", data, tasks, SMALL, 0), []
+        act = player.get_action
+        player.get_action = lambda obs, act=act, states=states: states.append(np.array(obs["state"])) or act(obs)
+        play(data, tasks, player)
+        played.append(np.stack(states))
+    assert len(played[0]) > 15, "until all are solved"
+    assert np.array_equal(played[0], played[1])
+
+
 def test_a_report_has_every_player_and_figure(data):
     told = []
     rows = evaluate_pusht(

@@ -6,18 +6,21 @@ from pushjepa.training.presets import load_preset, parse_preset, preset_names
 
 
 def test_every_shipped_preset_reads_and_names_its_phases() -> None:
-    pusht = ["scenes", "scenes", "turns", "latents"]
+    pusht = ["scenes", "scenes", "turns", "latents", "prior"]
     recipes = {
         "compact": ["scenes", "joint", "scenes", "turns", "latents"],
+        "mechjepa": ["scenes", "latents"],
         "pusht-compact": pusht,
+        "pusht-peer": ["joint"],
         "pusht-slots": pusht,
         "vit-tiny": ["scenes", "joint", "latents"],
     }
+    tasks = {"mechjepa": "pusht", "pusht-compact": "pusht", "pusht-slots": "pusht", "pusht-peer": "peer"}
     assert preset_names() == sorted(recipes)
     for name, kinds in recipes.items():
         preset = load_preset(name)
         assert preset.name == name
-        assert preset.task == ("pusht" if name.startswith("pusht") else "relay")
+        assert preset.task == tasks.get(name, "relay")
         assert [p.kind for p in preset.phases] == kinds
         assert (preset.loss.sigreg, preset.loss.state) == (0.09, 10.0)
 
@@ -41,7 +44,19 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
         ("[[phase]]\nkind = 'latents'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nsigreg = 0.1", "encoder rests"),
         ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nblur = -1", "must not be negative"),
         ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nmoved = 0.7\nblocked = 0.4", "too much"),
-        ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nflip = true", "flip is for turns only"),
+        (
+            "[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nflip = true",
+            "flip is for turns and prior only",
+        ),
+        ("[[phase]]\nkind = 'prior'\nsteps = 1\nbatch = 1\nlearning_rate = 1", "the phase prior are for Push-T only"),
+        (
+            "task = 'pusht'\n[[phase]]\nkind = 'prior'\nsteps = 1\nbatch = 1\nlearning_rate = 1",
+            "trains the action prior, and prior_hidden is 0",
+        ),
+        (
+            "[[phase]]\nkind = 'latents'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nmemory_rate = 1e-3",
+            "memory_rate and the phase prior are for Push-T only",
+        ),
         ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nfrozen_unroll = true", "latents only"),
         ("[loss]\nsig = 1\n[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1", "unknown option 'sig'"),
     ],
@@ -54,6 +69,7 @@ def test_a_bad_preset_is_refused_with_one_line(text: str, words: str) -> None:
 
 def test_an_unknown_preset_lists_those_there_are() -> None:
     with pytest.raises(
-        ValueError, match="unknown preset 'big'; choose one of compact, pusht-compact, pusht-slots, vit-tiny"
+        ValueError,
+        match="unknown preset 'big'; choose one of compact, mechjepa, pusht-compact, pusht-peer, pusht-slots, vit-tiny",
     ):
         load_preset("big")

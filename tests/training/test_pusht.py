@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,24 @@ pytest.importorskip("pygame", reason="pygame is not installed")
 
 from pushjepa.pusht.collect import CollectOptions, collect, read_trajectories
 from pushjepa.pusht.expert import Trajectory
-from pushjepa.pusht.geometry import clearance
+from pushjepa.pusht.geometry import OUTLINE, clearance, place
 from pushjepa.pusht.model import load_pusht_model
 from pushjepa.pusht.scene import PushTScene
+from pushjepa.pusht.simulator import Simulator
 from pushjepa.runtime.contract import Context
 from pushjepa.training.presets import parse_preset
-from pushjepa.training.pusht_batches import PushTFrames, PushTScenes, PushTTurns, PushTWindows, random_state
-from pushjepa.training.pusht_modules import SlotLatentsPhase
+from pushjepa.training.pusht_batches import (
+    PushTBatch,
+    PushTFrames,
+    PushTGoals,
+    PushTScenes,
+    PushTTurns,
+    PushTWindows,
+    random_state,
+    turn_states,
+    turn_vectors,
+)
+from pushjepa.training.pusht_modules import SlotLatentsPhase, block_moves
 from pushjepa.training.recipe import TrainingOptions, train
 
 TINY = """
@@ -41,6 +53,10 @@ head_hidden = 16
 unroll_hidden = 16
 unroll_layers = 1
 unroll_waves = 8
+prior_hidden = 16
+prior_layers = 1
+prior_modes = 2
+prior_blocks = 2
 [[phase]]
 kind = "scenes"
 steps = 4
@@ -72,6 +88,15 @@ validation = 64
 [[phase]]
 kind = "latents"
 frozen_unroll = true
+steps = 4
+batch = 16
+learning_rate = 1e-3
+warmup_steps = 2
+validate_every = 2
+validation = 16
+[[phase]]
+kind = "prior"
+flip = true
 steps = 4
 batch = 16
 learning_rate = 1e-3
@@ -124,9 +149,65 @@ def test_windows_do_not_cross_trajectories(windows):
     assert rows[:18].max() == 22
 
 
-def test_moved_blocks_are_drawn_as_often_as_asked(windows, rng):
-    assert windows.moved.all()
-    assert len(windows.sample(rng, 50, 0.5)) == 50
+@pytest.mark.parametrize(("share", "wanted"), [(0.0, 0.4), (0.5, 0.7), (1.0, 1.0)])
+def test_moved_blocks_are_drawn_as_often_as_asked(share, wanted, rng):
+    """Two fifths of all windows move; whatever is not drawn apart is drawn from all."""
+    from pushjepa.pusht.collect import Trajectories
+
+    still = ramp(35)
+    still.states[:] = still.states[0]
+    cut = PushTWindows(Trajectories.of([still, ramp(25)], [True, True]), 3, 5)
+    assert cut.moved.mean() == pytest.approx(0.4)
+    assert cut.moved[cut.sample(rng, 4000, share)].mean() == pytest.approx(wanted, abs=0.04)
+
+
+def test_a_goal_lies_ahead_on_its_own_trajectory_and_what_was_done_leads_there():
+    from pushjepa.pusht.collect import Trajectories
+
+    trajectories = Trajectories.of([ramp(23), ramp(4)], [True, True])
+    trajectories.states[23:] += 100.0  # the second one's rows are told apart by their numbers
+    phase = replace(parse_preset("tiny", TINY).phases[4], batch=400, reach=12, blur=0.0, flip=False)
+    batch = PushTGoals(trajectories, (2, 5), phase, 1)[0]
+    now, goal = batch.states[:, 0, 0], batch.states[:, 1, 0]
+    ahead = goal - now
+    assert 1 <= ahead.min() < ahead.max() == 12
+    assert ((now < 23) == (goal < 23)).all()
+    row = torch.where(now < 23, now, now - 100)  # of its trajectory; the action after row r is r / 1000
+    known = batch.known.flatten(1)
+    assert (known.sum(1) == ahead.clamp(max=10)).all()
+    played = 1000 * batch.plans.flatten(1, 2)[..., 0]
+    wanted = row[:, None] + torch.arange(10)
+    assert torch.allclose(played[known], wanted[known], atol=1e-4)
+    assert torch.allclose(1000 * batch.before[:, 0], (row - 1).clamp(min=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_turned_and_mirrored_board_obeys_the_same_law(quarters, mirrored, rng):
+    """What was pushed there ends where what was pushed here ends, turned and mirrored; as the prior is shown it."""
+    moved = 0
+    for _ in range(40):
+        state = random_state(rng)
+        actions = np.clip((state[2:4] - state[:2]) / 150.0, -1, 1) * np.ones((12, 1))
+        how = np.array([quarters]), np.array([mirrored])
+        ends = Simulator().run(state, actions)[-1]
+        there = Simulator().run(turn_states(state[None], *how)[0], turn_vectors(actions[None], *how)[0])[-1]
+        wanted = turn_states(ends[None], *how)[0]
+        if (place(OUTLINE, ends[2:5]) > 20).all() and (place(OUTLINE, ends[2:5]) < 492).all():
+            assert there[:4] == pytest.approx(wanted[:4], abs=0.5)
+            assert np.cos(there[4] - wanted[4]) == pytest.approx(1.0, abs=1e-3)
+            moved += np.hypot(*(ends - state)[2:4]) > 5.0
+    assert moved >= 8
+
+
+def test_a_block_moves_when_it_shifts_or_turns():
+    states = torch.zeros(1, 4, 7)
+    steps = torch.zeros(1, 3, 5, 7)
+    steps[0, 0, 0, 2] = 0.5  # shifted in the first step
+    steps[0, 1, 0, 4] = 2 * np.pi - 0.02  # turned a little, the other way round
+    steps[0, 2, 1:, 2] = 9.0  # moves later only
+    batch = PushTBatch(states, states, steps, steps[..., :2], states[:, 0, :2], torch.ones(1, 3, dtype=torch.bool))
+    assert block_moves(batch).tolist() == [[True, True, False]]
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +296,31 @@ def test_frozen_parts_stay_as_they_were(run):
     assert still
     assert all(torch.equal(before[name], after[name]) for name in still)
     assert not torch.equal(before["predictor.out.weight"], after["predictor.out.weight"])
+
+
+def test_the_prior_alone_learns_in_its_phase(run):
+    before, after = (load_file(run / name / "model.safetensors") for name in ("3-latents", "4-prior"))
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"prior"}
+
+
+def test_pretraining_needs_no_actions(run, data, tmp_path):
+    """What is learned without actions is predicted with them too, at first; then actions are brought in."""
+    latents = TINY[
+        TINY.rindex("[[phase]]", 0, TINY.index('kind = "latents"')) : TINY.index('[[phase]]\nkind = "prior"')
+    ]
+    blind = TINY[: TINY.index("[[phase]]")] + latents.replace("frozen_unroll = true", "action_free = true")
+    folder = train(parse_preset("blind", blind), TrainingOptions(data, tmp_path, device="cpu", threads=1))
+    net = load_pusht_model(folder).net
+    torch.manual_seed(0)
+    slots, blocks = torch.randn(2, 3, 3, 16), torch.rand(2, 3, 5, 2)
+    with torch.no_grad():
+        free = net.predict_without_actions(slots).slots
+        for part in (net.lift, net.anchor):  # the unroll's two ways in are closed until it has learned something
+            assert part is not None
+            assert not part.weight.any()
+        assert torch.equal(net.predict(slots, blocks, torch.zeros(2, 2)).slots, free)
+    assert not torch.equal(free, slots)
 
 
 def test_another_architecture_is_refused(run, data, tmp_path):

@@ -50,6 +50,11 @@ def allow_own_players() -> None:
         sys.path.append(os.getcwd())
 
 
+def say(text: str, to: Console = console) -> None:
+    """Print a line as it is: not coloured, not marked up, not broken at the terminal's width."""
+    to.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def command_line() -> str:
     """The command that is running, as it can be typed again."""
     return shlex.join(["pushjepa", *sys.argv[1:]])

@@ -20,6 +20,7 @@ from pushjepa.cli.common import (
     console,
     progress_bar,
     progress_console,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def relay(
     if json is not None:
         write_results(json, results)
     console.print(match_table([row for row in rows if "win_rate" in row]), highlight=False, markup=False)
-    console.print(f"report in {out / 'report.md'}", highlight=False)
+    say(f"report in {out / 'report.md'}")
 
 
 def _measure(suite: Suite, out: Path, workers: int | None) -> list[tuple[Part, list[Row]]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pushjepa.cli.common import ModelOption, console, missing_extra, progress_bar
+from pushjepa.cli.common import ModelOption, console, missing_extra, progress_bar, say
 
 app = typer.Typer(help="Write episodes to HDF5, or a checkpoint's ONNX graphs anew.", no_args_is_help=False)
 
@@ -24,7 +24,7 @@ def episodes(
 
     with progress_bar("episodes") as report:
         export_hdf5(EpisodeStore(data).episodes, out, size, report)
-    console.print(f"{out} ({out.stat().st_size / 1e6:,.0f} MB)", highlight=False)
+    say(f"{out} ({out.stat().st_size / 1e6:,.0f} MB)")
 
 
 @app.command()
@@ -51,4 +51,4 @@ def model(
         export_checkpoint(net, out, preset=config["preset"], data=config["data"], metrics=config["metrics"])
     if (source / CARD).is_file():
         (out / CARD).write_bytes((source / CARD).read_bytes())
-    console.print(f"{out}", highlight=False)
+    say(f"{out}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pushjepa.cli.common import SeedOption, WorkersOption, console, progress_bar
+from pushjepa.cli.common import SeedOption, WorkersOption, progress_bar, say
 
 
 def generate(
@@ -23,4 +23,4 @@ def generate(
 
     with progress_bar("episodes") as report:
         make_episodes(out, episodes, steps, seed, stage or None, workers, report)
-    console.print(f"{episodes:,} episodes, {episodes * steps:,} env steps, in {out}", highlight=False)
+    say(f"{episodes:,} episodes, {episodes * steps:,} env steps, in {out}")

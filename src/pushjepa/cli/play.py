@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from pushjepa.cli.common import DeviceOption, ModelOption, ThreadsOption, console
+from pushjepa.cli.common import DeviceOption, ModelOption, ThreadsOption, say
 
 _PATIENCE = 60.0  # seconds
 
@@ -51,7 +51,7 @@ def _announce(host: str, port: int, browse: bool) -> None:
         except OSError:
             continue
         url = f"http://[{here}]:{port}/" if ":" in here else f"http://{here}:{port}/"
-        console.print(f"PushJEPA is at {url} (Ctrl-C stops it)", highlight=False)
+        say(f"PushJEPA is at {url} (Ctrl-C stops it)")
         if browse and _has_desktop():
             webbrowser.open(url)
         return

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pushjepa.cli.common import console, missing_extra
+from pushjepa.cli.common import missing_extra, say
 
 
 def train(
@@ -51,4 +51,4 @@ def run_recipe(
     if resume and not (folder / "run.json").exists():
         raise ValueError(f"{folder} holds no run to go on with; leave --resume out to start one")
     options = TrainingOptions(data, folder, init_from, device=device, threads=threads, workers=workers)
-    console.print(f"checkpoint in {run(recipe, options)}", highlight=False)
+    say(f"checkpoint in {run(recipe, options)}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: What the published relay won (12 matches a row, so wide), percent and px.
 PUBLISHED = {"random": (92.0, 126.0), "passive": (100.0, 149.0), "chase_t": (0.0, -67.0), "adversarial": (25.0, -10.0)}
-_COLOURS = ("#0b6e99", "#d98200", "#4d7c32", "#8a3ffc")  # told apart by the colour-blind too
+COLOURS = ("#0b6e99", "#d98200", "#4d7c32", "#8a3ffc")  # told apart by the colour-blind too
 _MARKERS = ("o", "s", "^", "D")
 _ERRORS = {"agent_px": "acting agent", "waiter_px": "waiting agent", "block_px": "block"}
 _RANKED_ROWS = 40  # positions whose candidates are drawn: more would be a blot
@@ -54,7 +54,7 @@ def draw_figures(folder: Path, rows: Sequence[Row]) -> list[str]:
 def draw_matches(rows: Sequence[Row], name: str, scale: float, label: str) -> Figure:
     """A line of points with intervals for each opponent, one for each stage."""
     opponents, stages = (list(dict.fromkeys(row[key] for row in rows)) for key in ("p2", "stage"))
-    figure, axes = _figure(7.0, 0.9 + 0.55 * len(opponents))
+    figure, axes = new_figure(7.0, 0.9 + 0.55 * len(opponents))
     for row in rows:
         which = stages.index(row["stage"])
         place = opponents.index(row["p2"]) + 0.18 * (which - (len(stages) - 1) / 2)
@@ -64,7 +64,7 @@ def draw_matches(rows: Sequence[Row], name: str, scale: float, label: str) -> Fi
             [place],
             xerr=[[max(0.0, value - low)], [max(0.0, high - value)]],
             fmt=_MARKERS[which % len(_MARKERS)],
-            color=_COLOURS[which % len(_COLOURS)],
+            color=COLOURS[which % len(COLOURS)],
             capsize=3,
             label=row["stage"] if row["p2"] == opponents[0] else None,
         )
@@ -82,11 +82,11 @@ def draw_matches(rows: Sequence[Row], name: str, scale: float, label: str) -> Fi
 def draw_errors(rows: Sequence[Row]) -> Figure:
     """Mean error by turns ahead, one panel for each source, beside the claim that nothing moves."""
     sources = list(dict.fromkeys(row["source"] for row in rows))
-    figure, panels = _figure(4.2 * len(sources), 3.6, columns=len(sources))
+    figure, panels = new_figure(4.2 * len(sources), 3.6, columns=len(sources))
     for axes, source in zip(np.atleast_1d(panels), sources, strict=True):
         chosen = sorted((row for row in rows if row["source"] == source), key=lambda row: row["turns_ahead"])
         ahead = [row["turns_ahead"] for row in chosen]
-        for (name, label), colour, marker in zip(_ERRORS.items(), _COLOURS, _MARKERS, strict=False):
+        for (name, label), colour, marker in zip(_ERRORS.items(), COLOURS, _MARKERS, strict=False):
             low, high = np.array([row[f"{name}_ci"] for row in chosen]).T
             axes.plot(ahead, [row[name] for row in chosen], marker + "-", color=colour, label=label)
             axes.fill_between(ahead, low, high, color=colour, alpha=0.2, linewidth=0)
@@ -103,7 +103,7 @@ def draw_errors(rows: Sequence[Row]) -> Figure:
 
 def draw_ranking(row: Row) -> Figure:
     """True against imagined cost of a search's first candidates, a colour for each position."""
-    figure, axes = _figure(4.6, 4.4)
+    figure, axes = new_figure(4.6, 4.4)
     imagined, true = np.array(row["model_costs"])[:_RANKED_ROWS], np.array(row["true_costs"])[:_RANKED_ROWS]
     shades = np.repeat(np.arange(len(true)) % 20, true.shape[1])
     axes.scatter(true.ravel(), imagined.ravel(), c=shades, cmap="tab20", s=4, linewidths=0, alpha=0.7)
@@ -118,7 +118,7 @@ def draw_ranking(row: Row) -> Figure:
     return figure
 
 
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
+def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
     """A figure of its own, beside matplotlib's global state."""
     from matplotlib.figure import Figure
 

@@ -10,6 +10,7 @@ import numpy as np
 from pushjepa.evaluation.results import Row
 from pushjepa.evaluation.statistics import wilson
 from pushjepa.pusht.model import PushTModel, load_pusht_model
+from pushjepa.pusht.peer import Peer, load_peer
 from pushjepa.pusht.tasks import PLAYERS, ExpertData, Outcome, Search, make_player, play
 
 Progress = Callable[[int, int], None]  #: (episodes done, in all)
@@ -20,6 +21,7 @@ def evaluate_pusht(
     players: Sequence[str],
     *,
     model: Path | None = None,
+    peer: Path | None = None,
     goal_offset: int = 25,
     budget: int = 50,
     eval_seeds: int = 5,
@@ -33,7 +35,8 @@ def evaluate_pusht(
     Args:
         data: held-out expert trajectories.
         players: names of :func:`pushjepa.pusht.tasks.make_player`.
-        model: checkpoint folder of the player ``model``.
+        model: checkpoint folder of the players that use a model; the bundled one if None.
+        peer: checkpoint folder of the player ``peer``.
         goal_offset: env steps between start and goal on a trajectory.
         budget: env steps that a player has.
         eval_seeds: how often tasks are drawn, with seeds 0, 1, ...
@@ -51,23 +54,24 @@ def evaluate_pusht(
     """
     _check(players, goal_offset, budget, eval_seeds, episodes)
     search, world_model = search or Search(), _load(data, players, model)
+    their_model = _load_peer(data, peer) if "peer" in players else None
     total, done, rows = len(players) * eval_seeds * episodes, 0, []
     for name in players:
         outcomes: list[Outcome] = []
         for seed in range(eval_seeds):
             tasks = data.draw_tasks(episodes, goal_offset, budget, seed)
             films = video / name if video is not None and seed == 0 else None
-            player = make_player(name, data, tasks, search, seed, world_model)
+            player = make_player(name, data, tasks, search, seed, world_model, their_model)
             outcomes.append(play(data, tasks, player, films))
             done += episodes
             if progress is not None:
                 progress(done, total)
         settings = {"policy": name, "goal_offset": goal_offset, "budget": budget, "eval_seeds": eval_seeds}
-        rows.append(settings | {"episodes": episodes} | _summarise(outcomes, search))
+        rows.append(settings | {"episodes": episodes} | _summarise(name, outcomes, search))
     return rows
 
 
-def _summarise(outcomes: Sequence[Outcome], search: Search) -> Row:
+def _summarise(name: str, outcomes: Sequence[Outcome], search: Search) -> Row:
     """The figures of one player; how it searched stands beside the time that a plan took."""
     solved = np.concatenate([outcome.solved for outcome in outcomes])
     by_seed = [float(outcome.solved.mean()) for outcome in outcomes]
@@ -81,8 +85,11 @@ def _summarise(outcomes: Sequence[Outcome], search: Search) -> Row:
         "replan_s_median": float(np.median(seconds)) if seconds else None,
     }
     if seconds:
-        row |= {"candidates": search.budget.candidates, "iterations": search.budget.iterations}
         row |= {"horizon": search.horizon, "receding": search.receding}
+    if seconds and name != "prior":  # which searches nothing
+        row |= {"candidates": search.budget.candidates, "iterations": search.budget.iterations}
+    if name == "model+prior":
+        row["share"] = search.share
     return row
 
 
@@ -98,11 +105,23 @@ def _check(players: Sequence[str], goal_offset: int, budget: int, eval_seeds: in
 
 def _load(data: ExpertData, players: Sequence[str], folder: Path | None) -> PushTModel | None:
     """The world model, if one of the players is to plan with it."""
-    if "model" not in players:
+    planning = [name for name in players if name in ("model", "prior", "model+prior")]
+    if not planning:
         return None
-    if folder is None:
-        raise ValueError("the player 'model' needs a checkpoint folder: --model")
     model = load_pusht_model(folder)
-    if model.spec.frame_size != data.frame_size:
-        raise ValueError(f"{folder} sees frames of {model.spec.frame_size} px, {data.path} holds {data.frame_size} px")
+    name, size = folder or "the bundled model", model.spec.frame_size
+    if model.net.prior is None and planning != ["model"]:
+        raise ValueError(f"{name} has no action prior; only the player 'model' can use it")
+    if size != data.frame_size:
+        raise ValueError(f"{name} sees frames of {size} px, {data.path} holds {data.frame_size} px")
     return model
+
+
+def _load_peer(data: ExpertData, folder: Path | None) -> Peer:
+    """The peer, if it is one of the players."""
+    if folder is None:
+        raise ValueError("the player 'peer' needs a checkpoint folder: --peer")
+    peer = load_peer(folder)
+    if peer.config.frame_size != data.frame_size:
+        raise ValueError(f"{folder} sees frames of {peer.config.frame_size} px, {data.path} holds {data.frame_size} px")
+    return peer

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from pushjepa.nets.dynamics import MechPredictor
 from pushjepa.nets.mech_config import MechConfig
 from pushjepa.nets.mechanisms import Mechanisms, build_memory
+from pushjepa.nets.prior import ActionPrior, PlanMixture
 from pushjepa.nets.push_unroll import MEMORY, PushUnroll
 from pushjepa.nets.slots import STATE_NUMBERS, SlotEncoder, SlotHeads
 
 _CENTRE = 256.0  # px
+AGENT, BLOCK = 0, 1  #: the slots that are bound, where there are several
 
 
 class Prediction(NamedTuple):
@@ -78,6 +80,8 @@ class MechJEPA(nn.Module):
                 nn.init.zeros_(added.weight)
         if self.lift is not None:
             nn.init.zeros_(self.lift.bias)
+        self.prior = ActionPrior(config) if config.prior_hidden else None
+        self.effect = nn.Linear(config.mechanism_width, 1) if self.memory is not None else None
 
     def encode(self, frames: Tensor) -> Tensor:
         """Frames (..., H, W, 3) of 0 ... 255 to slots (..., K, D)."""
@@ -97,6 +101,8 @@ class MechJEPA(nn.Module):
         steps, earlier = slots.shape[1], torch.cat([before[:, None], blocks[:, :-1, -1]], dim=1)
         flat, retrieved = self.frame(slots.flatten(0, 1), earlier.flatten(0, 1), blocks.flatten(0, 1))
         seen = flat.map(lambda part: part.unflatten(0, (-1, steps)))
+        if retrieved is not None and seen.mechanisms is not None:
+            retrieved = Mechanisms(seen.mechanisms, retrieved.codes.unflatten(0, (-1, steps)), retrieved.loss)
         return Prediction(self.attend(seen, masked), seen.steps, retrieved)
 
     def frame(self, slots: Tensor, before: Tensor, blocks: Tensor) -> tuple[Frame, Mechanisms | None]:
@@ -129,11 +135,35 @@ class MechJEPA(nn.Module):
         missing = seen.steps[:, :, -1] - self.heads(predicted)
         return predicted + self.anchor(missing).unflatten(-1, predicted.shape[2:])
 
-    def predict_without_actions(self, slots: Tensor) -> Tensor:
+    def predict_without_actions(self, slots: Tensor, masked: Tensor | None = None) -> Prediction:
         """The next slots (B, T, K, D) for all that is known without any action: what pretraining learns."""
-        mechanisms = None if self.memory is None else self.memory(slots).vectors
-        predicted: Tensor = self.predictor(slots, None, mechanisms)
-        return predicted
+        retrieved = None if self.memory is None else self.memory(slots)
+        vectors = None if retrieved is None else retrieved.vectors
+        return Prediction(self.predictor(slots, None, vectors, masked), None, retrieved)
+
+    def tell_effects(self, mechanisms: Mechanisms) -> Tensor:
+        """Logits (...) that the block moves in the next env step, from nothing but the mechanism of block and agent.
+
+        This is what gives mechanisms their meaning: to gate attention alone they come to say where things are.
+
+        Raises:
+            ValueError: the model has no memory of mechanisms.
+        """
+        if self.effect is None:
+            raise ValueError("this model has no memory of mechanisms")
+        logits: Tensor = self.effect(mechanisms.vectors[..., BLOCK, AGENT, :])[..., 0]
+        return logits
+
+    def propose(self, slots: Tensor, goal: Tensor, before: Tensor) -> PlanMixture:
+        """Plans that may lead from slots (N, K, D) to a goal's (N, K, D), after actions ``before`` (N, 2).
+
+        Raises:
+            ValueError: the model has no action prior.
+        """
+        if self.prior is None:
+            raise ValueError("this model has no action prior; train a preset with prior_hidden and a phase prior")
+        mixture: PlanMixture = self.prior(self.heads(slots), self.heads(goal), before)
+        return mixture
 
     def parameters_by_part(self) -> dict[str, int]:
         """Number of parameters of each part, and their total."""

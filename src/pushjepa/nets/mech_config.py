@@ -29,6 +29,9 @@ class MechConfig:
         unroll_hidden, unroll_layers: sizes of the step unroll; a width of 0 leaves it out, as published.
         unroll_waves: frequencies of its Fourier features, a multiple of 4.
         unroll_substeps: how often it is applied in an env step.
+        prior_hidden, prior_layers: sizes of the action prior; a width of 0 leaves it out.
+        prior_modes: plans in its mixture.
+        prior_blocks: action blocks of a plan.
     """
 
     frame_size: int = 112
@@ -50,6 +53,10 @@ class MechConfig:
     unroll_layers: int = 2
     unroll_waves: int = 32
     unroll_substeps: int = 2
+    prior_hidden: int = 0
+    prior_layers: int = 3
+    prior_modes: int = 8
+    prior_blocks: int = 5
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))  # JSON and TOML give a list
@@ -72,6 +79,8 @@ class MechConfig:
             "codes",
             "mechanism_width",
             "unroll_substeps",
+            "prior_modes",
+            "prior_blocks",
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

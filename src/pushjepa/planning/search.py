@@ -100,6 +100,7 @@ def cross_entropy_search(
     on_iteration: Callable[[Iteration], None] | None = None,
     costs_move: bool = False,
     spread: float = INITIAL_STD,
+    proposals: FloatArray | None = None,
 ) -> SearchResult:
     """Find a cheap point of [-1, 1]^shape by drawing, keeping the best and drawing again around them.
 
@@ -113,9 +114,11 @@ def cross_entropy_search(
         costs_move: whether the same point may cost something else in the next iteration (an opponent learns to answer
             it): an earlier cost then counts for nothing, the best so far is judged again beside the new candidates.
         spread: standard deviation of the first iteration's draws.
+        proposals: (N, *shape) points that take the place of N of the first iteration's draws.
 
     Raises:
-        ValueError: a warm start of another shape, or costs that are not S finite numbers.
+        ValueError: a warm start or proposals of another shape, more proposals than candidates, or costs that are not S
+            finite numbers.
     """
     mean = np.zeros(shape, dtype=np.float32) if warm_start is None else _checked_start(warm_start, shape)
     std = np.full(shape, spread, dtype=np.float32)
@@ -128,6 +131,8 @@ def cross_entropy_search(
         if index:
             # The best so far stays in the race, and so stays among the elites for as long as it leads.
             candidates[0] = best
+        elif proposals is not None:
+            candidates[: len(proposals)] = _checked_proposals(proposals, candidates.shape)
         costs = _checked_costs(evaluate(candidates), budget.candidates)
         order = np.argsort(costs, kind="stable")
         if costs_move or costs[order[0]] < best_cost:
@@ -146,6 +151,12 @@ def _checked_start(warm_start: NDArray[np.floating], shape: tuple[int, ...]) -> 
     if warm_start.shape != shape:
         raise ValueError(f"a warm start has the shape of a candidate, {shape}, got {warm_start.shape}")
     return np.asarray(np.clip(warm_start, -1.0, 1.0), dtype=np.float32)
+
+
+def _checked_proposals(proposals: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    if proposals.shape[1:] != shape[1:] or len(proposals) > shape[0]:
+        raise ValueError(f"proposals are at most {shape[0]} candidates of shape {shape[1:]}, got {proposals.shape}")
+    return np.asarray(np.clip(proposals, -1.0, 1.0), dtype=np.float32)
 
 
 def _checked_costs(costs: Array, count: int) -> Array:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pushjepa.planning import Budget, Cost, cross_entropy_search
-from pushjepa.pusht.oracle import GoalState
+from pushjepa.pusht.oracle import GoalLatent, GoalState
 from pushjepa.pusht.simulator import Array
 from pushjepa.pusht.stable import PlanConfig, WorldModelPolicy
 from pushjepa.relay.contract import last_history
@@ -33,6 +33,11 @@ GoalCost = Callable[[Array, FloatArray], Cost]
 def state_cost(state: Array, _: FloatArray) -> Cost:
     """px between decoded states: :class:`~pushjepa.pusht.oracle.GoalState`."""
     return GoalState(state)
+
+
+def latent_cost(_: Array, latent: FloatArray) -> Cost:
+    """Squared distance between latents at the end: :class:`~pushjepa.pusht.oracle.GoalLatent`."""
+    return GoalLatent(latent)
 
 
 class Normaliser(Protocol):
@@ -154,6 +159,14 @@ class HistoryPolicy(WorldModelPolicy):
         }
 
 
+class Seen(NamedTuple):
+    """What a planner works with: the context, the goal's latent (K, D), and the cost built with that goal."""
+
+    context: Context
+    goal: FloatArray
+    cost: Cost
+
+
 class Sight:
     """Reads the context and the goal of one environment from what a solver is given.
 
@@ -165,8 +178,8 @@ class Sight:
     def __init__(self, model: WorldModel, cost: GoalCost = state_cost) -> None:
         self.model, self.cost = model, cost
 
-    def read(self, info: Mapping[str, Any], row: int) -> tuple[Context, Cost]:
-        """Context and cost of environment ``row``."""
+    def read(self, info: Mapping[str, Any], row: int) -> Seen:
+        """What there is to see of environment ``row``."""
         past, goal = ("history_state", "goal_state") if self.model.spec.frame_size == 0 else ("history_pixels", "goal")
         for name in (past, goal):
             if name not in info:
@@ -175,7 +188,7 @@ class Sight:
         latents = self.model.encode(seen).astype(np.float32)
         blocks, actors = np.asarray(info["history_blocks"][row]), np.asarray(info["history_actors"][row])
         cost = self.cost(self.model.decode(latents[-1]), latents[-1])
-        return Context(latents[:-1], blocks.astype(np.float32), actors.astype(np.int64)), cost
+        return Seen(Context(latents[:-1], blocks.astype(np.float32), actors.astype(np.int64)), latents[-1], cost)
 
 
 def imagine_costs(model: WorldModel, context: Context, cost: Cost, candidates: FloatArray) -> Array:
@@ -184,21 +197,45 @@ def imagine_costs(model: WorldModel, context: Context, cost: Cost, candidates: F
     return cost(model.decode(latents), latents)
 
 
+class Proposer(Protocol):
+    """A world model with an action prior."""
+
+    def propose(
+        self, context: Context, goal: FloatArray, count: int, horizon: int, rng: np.random.Generator
+    ) -> FloatArray:
+        """Plans (count, horizon, frameskip, 2) on the way to a goal (K, D), the likeliest first."""
+        ...
+
+
 class BlockPlanner:
     """Our cross-entropy search over action blocks as a solver of stable-worldmodel.
 
     Args:
         model: what imagines.
-        budget: how much it may look at.
+        budget: how much it may look at; None to play the prior's likeliest plan and search nothing.
         seed: of the draws. The draws of one environment depend on the seed and on how many plans were asked for.
         cost: builds the cost from the goal.
         spread: of the first iteration's draws.
+        prior: proposes plans for the first iteration; None to begin with noise alone.
+        share: of the first iteration's candidates that the prior proposes.
+
+    Raises:
+        ValueError: neither a budget nor a prior.
     """
 
     def __init__(
-        self, model: WorldModel, budget: Budget, seed: int = 0, cost: GoalCost = state_cost, spread: float = 1.0
+        self,
+        model: WorldModel,
+        budget: Budget | None,
+        seed: int = 0,
+        cost: GoalCost = state_cost,
+        spread: float = 1.0,
+        prior: Proposer | None = None,
+        share: float = 0.5,
     ) -> None:
-        self.model, self.budget, self.spread = model, budget, spread
+        if budget is None and prior is None:
+            raise ValueError("without a budget to search with there must be a prior")
+        self.model, self.budget, self.spread, self.prior, self.share = model, budget, spread, prior, share
         self.sight = Sight(model, cost)
         self.rng = np.random.default_rng(seed)
         self._config: PlanConfig | None = None
@@ -231,22 +268,26 @@ class BlockPlanner:
         shape = (self.horizon, self.model.spec.frameskip, 2)
         plans, costs = np.empty((count, *shape), dtype=np.float32), []
         for row in range(count):
-            context, cost = self.sight.read(info_dict, row)
             start = np.zeros(shape, dtype=np.float32)
             if init_action is not None:
                 known = np.asarray(init_action[row], dtype=np.float32).reshape(-1, *shape[1:])
                 start[: len(known)] = known
-            found = cross_entropy_search(
-                partial(imagine_costs, self.model, context, cost),
-                shape,
-                self.budget,
-                self.rng,
-                start,
-                spread=self.spread,
-            )
-            plans[row] = found.best
-            costs.append(found.cost)
+            plans[row], cost = self.plan(self.sight.read(info_dict, row), start)
+            costs.append(cost)
         return {"actions": torch.from_numpy(plans.reshape(count, shape[0], -1)), "costs": costs}
+
+    def plan(self, seen: Seen, start: FloatArray) -> tuple[FloatArray, float]:
+        """A plan (H, frameskip, 2) for what is seen, searched for about ``start`` of the same shape, and its cost."""
+        judge = partial(imagine_costs, self.model, seen.context, seen.cost)
+        count = 1 if self.budget is None else round(self.share * self.budget.candidates)
+        ideas = None if self.prior is None else self.prior.propose(seen.context, seen.goal, count, len(start), self.rng)
+        if self.budget is None:
+            assert ideas is not None
+            return ideas[0], float(judge(ideas)[0])
+        found = cross_entropy_search(
+            judge, start.shape, self.budget, self.rng, start, spread=self.spread, proposals=ideas
+        )
+        return found.best, found.cost
 
 
 class CostModel:
@@ -274,8 +315,8 @@ class CostModel:
         once = {name: value[:, 0] for name, value in info_dict.items() if name.startswith(("history_", "goal"))}
         costs = []
         for row in range(len(blocks)):
-            context, cost = self.sight.read(once, row)
-            costs.append(imagine_costs(self.model, context, cost, blocks[row]))
+            seen = self.sight.read(once, row)
+            costs.append(imagine_costs(self.model, seen.context, seen.cost, blocks[row]))
         return torch.from_numpy(np.stack(costs)).to(action_candidates)
 
     def criterion(self, info_dict: dict[str, Any], action_candidates: Tensor) -> Tensor:

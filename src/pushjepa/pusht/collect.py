@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class CollectOptions:
         seed: of everything random.
         limit: env steps after which a trajectory ends unsolved.
         shard: trajectories that are kept in one file.
+        source: the file that they were imported from; None where our expert made them.
 
     Raises:
         ValueError: a number that makes no sense.
@@ -45,6 +46,7 @@ class CollectOptions:
     seed: int = 0
     limit: int = 300
     shard: int = 20
+    source: str | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("episodes", 1), ("seed", 0), ("limit", 1), ("shard", 1)):
@@ -139,7 +141,7 @@ def make_trajectory(options: CollectOptions, number: int) -> tuple[Trajectory, b
 def collect(
     folder: Path, options: CollectOptions, workers: int | None = None, progress: Progress | None = None
 ) -> Trajectories:
-    """Make trajectories, or finish a folder that was interrupted.
+    """Make trajectories, finish a folder that was interrupted, or add to one that holds fewer of the same.
 
     Args:
         folder: where shards of trajectories are kept; the same call takes up where it stopped.
@@ -173,12 +175,37 @@ def read_trajectories(folder: Path) -> Trajectories:
     paths = [_shard_path(folder, number) for number in range(0, options.episodes, options.shard)]
     missing = [path for path in paths if not path.exists()]
     if missing:
-        raise ValueError(f"{folder} lacks {len(missing)} of {len(paths)} shards; run `pushjepa pusht collect` again")
+        command = "collect" if options.source is None else "import"
+        raise ValueError(f"{folder} lacks {len(missing)} of {len(paths)} shards; run `pushjepa pusht {command}` again")
     parts = []
     for path in paths:
         with np.load(path) as shard:
             parts.append(Trajectories(**{name: shard[name] for name in Trajectories.__dataclass_fields__}))
     return Trajectories.join(parts)
+
+
+def write_trajectories(
+    folder: Path, trajectories: Trajectories, options: CollectOptions, progress: Progress | None = None
+) -> None:
+    """Write trajectories that were made elsewhere into a folder, in the shards that :func:`read_trajectories` reads.
+
+    Args:
+        folder: made if missing.
+        trajectories: what to write, ``options.episodes`` of them.
+        options: what the folder will say of them.
+        progress: told how many trajectories are written.
+
+    Raises:
+        ValueError: the folder holds another collection, or cannot be written.
+    """
+    if len(trajectories) != options.episodes:
+        raise ValueError(f"{len(trajectories)} trajectories are not the {options.episodes} that the options speak of")
+    _claim(folder, options)
+    for number in range(0, options.episodes, options.shard):
+        members = _members(options, number)
+        _write_shard(folder, number, trajectories.take(members.start, members.stop))
+        if progress is not None:
+            progress(members.stop, options.episodes)
 
 
 def export_hdf5(trajectories: Trajectories, out: Path, size: int, progress: Progress | None = None) -> None:
@@ -235,13 +262,16 @@ def _members(options: CollectOptions, number: int) -> range:
 
 def _make_shard(folder: Path, options: CollectOptions, number: int) -> int:
     made = [make_trajectory(options, index) for index in _members(options, number)]
-    joined = Trajectories.of([trajectory for trajectory, _ in made], [clean for _, clean in made])
+    _write_shard(folder, number, Trajectories.of([trajectory for trajectory, _ in made], [clean for _, clean in made]))
+    return len(made)
+
+
+def _write_shard(folder: Path, number: int, trajectories: Trajectories) -> None:
     path = _shard_path(folder, number)
     part = path.with_suffix(".part")
     with part.open("wb") as file:
-        np.savez_compressed(file, **{name: getattr(joined, name) for name in Trajectories.__dataclass_fields__})
+        np.savez_compressed(file, **{name: getattr(trajectories, name) for name in Trajectories.__dataclass_fields__})
     os.replace(part, path)
-    return len(made)
 
 
 def _shard_path(folder: Path, number: int) -> Path:
@@ -249,12 +279,16 @@ def _shard_path(folder: Path, number: int) -> Path:
 
 
 def _claim(folder: Path, options: CollectOptions) -> None:
-    """Write into the folder what it holds, or refuse one that holds something else."""
+    """Write into the folder what it holds, or refuse one that holds something else; a collection may grow."""
     path = folder / "collection.json"
-    if path.exists() and read_options(folder) != options:
+    held = read_options(folder) if path.exists() else options
+    grows = held.source is None and held.episodes < options.episodes
+    if held != options and not (grows and replace(held, episodes=options.episodes) == options):
         raise ValueError(f"{folder} holds another collection; choose another --out or delete it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if grows and held.episodes % held.shard:
+            _shard_path(folder, held.episodes - held.episodes % held.shard).unlink(missing_ok=True)  # it ends too soon
         path.write_text(json.dumps(asdict(options), indent=1) + "\n")
     except OSError as error:
         raise ValueError(f"cannot write to {folder}: {error.strerror}") from error

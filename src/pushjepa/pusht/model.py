@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 import pushjepa
 from pushjepa.nets.mech import Frame, MechJEPA, decode_pusht_state
@@ -21,6 +22,7 @@ from pushjepa.pusht.simulator import Array
 from pushjepa.runtime.checkpoint import CONFIG, WEIGHTS, file_digest
 from pushjepa.runtime.contract import Context, FloatArray, ModelSpec
 
+BUNDLED = "pusht-slots"  #: name of the model that ships with the package
 FORMAT = "pushjepa-mech-1"  #: of the checkpoint folder
 _CHUNK = 1024  # candidates that are imagined at once
 
@@ -65,27 +67,81 @@ class PushTModel:
         """Slots (..., K, D) to states (..., 5): agent xy, block xy in px, the angle in 0 ... 2 pi."""
         return decode_pusht_state(self.net.heads(torch.from_numpy(np.ascontiguousarray(latents))).numpy())
 
+    @torch.inference_mode()
+    def codes(self, slots: FloatArray) -> NDArray[np.int64]:
+        """Entries (N, K, K) of the codebook that slots (N, K, D) retrieve, for slot i as slot j acts on it.
+
+        Raises:
+            ValueError: the model has no codebook.
+        """
+        if self.net.config.mechanism != "vq" or self.net.memory is None:
+            raise ValueError(f"this model has no codebook: its mechanism is {self.net.config.mechanism!r}, not 'vq'")
+        return np.asarray(self.net.memory(torch.from_numpy(np.ascontiguousarray(slots))).codes.numpy())
+
+    @torch.inference_mode()
+    def propose(
+        self, context: Context, goal: FloatArray, count: int, horizon: int, rng: np.random.Generator
+    ) -> FloatArray:
+        """Plans (count, horizon, frameskip, 2) that the action prior plays in imagination on the way to a goal (K, D).
+
+        After every block it looks again at what the model imagines. The first plan is its likeliest, without chance.
+
+        Raises:
+            ValueError: the model has no action prior.
+        """
+        imagined = _Imagined(self.net, context, count)
+        wanted = torch.from_numpy(goal.astype(np.float32)).expand(count, -1, -1)
+        chance = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        plans = []
+        for _ in range(horizon):
+            mixture = self.net.propose(imagined.newest, wanted, imagined.told)
+            chosen = torch.multinomial(mixture.logits.softmax(-1), 1, generator=chance)[:, 0]
+            chosen[0] = mixture.logits[0].argmax()
+            rows = torch.arange(count)
+            spread = mixture.stds[rows, chosen, 0]
+            noise = torch.randn(spread.shape, generator=chance)
+            noise[0] = 0.0
+            block = (mixture.means[rows, chosen, 0] + spread * noise).clamp(-1.0, 1.0)
+            imagined.step(block)
+            plans.append(block)
+        return np.asarray(torch.stack(plans, dim=1).numpy())
+
     def _imagine(self, context: Context, candidates: FloatArray) -> FloatArray:
         """The rollout of some candidates. What the predictor takes of a frame is computed once for each frame."""
-        slots, ahead = torch.from_numpy(context.latents.astype(np.float32)), torch.from_numpy(candidates[:, :, :, 0])
+        ahead = torch.from_numpy(candidates[:, :, :, 0])
+        imagined = _Imagined(self.net, context, len(candidates))
+        out = [imagined.step(ahead[:, step].contiguous()) for step in range(ahead.shape[1])]
+        return np.asarray(torch.stack(out, dim=1).numpy())
+
+
+class _Imagined:
+    """N futures of one context, imagined block by block.
+
+    Attributes:
+        newest: (N, K, D) the slots that were imagined last.
+        told: (N, 2) the action before them.
+    """
+
+    def __init__(self, net: MechJEPA, context: Context, count: int) -> None:
+        self.net = net
+        slots = torch.from_numpy(context.latents.astype(np.float32))
         blocks = torch.from_numpy(context.blocks[:, :, 0].astype(np.float32))  # (h-1, frameskip, 2)
-        count, last = len(candidates), blocks[:, -1]
-        past: list[Frame] = []
+        last = blocks[:, -1]
+        self.past: list[Frame] = []
         if len(blocks):
-            seen, _ = self.net.frame(slots[:-1], torch.cat([torch.zeros(1, 2), last[:-1]]), blocks)
-            past = [
+            seen, _ = net.frame(slots[:-1], torch.cat([torch.zeros(1, 2), last[:-1]]), blocks)
+            self.past = [
                 seen.map(lambda part, i=i: part[i].expand(count, *part.shape[1:]))  # type: ignore[misc]
                 for i in range(len(blocks))
             ]
-        newest = slots[-1].expand(count, -1, -1)
-        told = last[-1].expand(count, -1) if len(blocks) else torch.zeros(count, 2)
-        out = []
-        for step in range(ahead.shape[1]):
-            past.append(self.net.frame(newest, told, ahead[:, step].contiguous())[0])
-            newest = self.net.attend(_window(past[-self.spec.history :]))[:, -1]
-            told = ahead[:, step, -1]
-            out.append(newest)
-        return np.asarray(torch.stack(out, dim=1).numpy())
+        self.newest = slots[-1].expand(count, -1, -1)
+        self.told = last[-1].expand(count, -1) if len(blocks) else torch.zeros(count, 2)
+
+    def step(self, blocks: Tensor) -> Tensor:
+        """The slots (N, K, D) after blocks (N, frameskip, 2)."""
+        self.past.append(self.net.frame(self.newest, self.told, blocks)[0])
+        self.newest, self.told = self.net.attend(_window(self.past[-self.net.config.history :]))[:, -1], blocks[:, -1]
+        return self.newest
 
 
 def _window(frames: list[Frame]) -> Frame:
@@ -112,14 +168,12 @@ def save_model(
         folder: where to; made if missing.
         preset, data, metrics: what it was trained with, on and to; kept in the config.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     net.cpu().eval()
     tensors = {
         name: (value.half() if value.is_floating_point() and value.ndim >= 2 else value).contiguous()
         for name, value in net.state_dict().items()
     }
     net.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in tensors.items()})
-    save_file(tensors, folder / WEIGHTS)
     config = {
         "format": FORMAT,
         "pushjepa": pushjepa.__version__,
@@ -129,9 +183,8 @@ def save_model(
         "preset": preset,
         "data": data,
         "metrics": metrics,
-        "files": {WEIGHTS: file_digest(folder / WEIGHTS)},
     }
-    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
+    write_folder(folder, config, tensors)
 
 
 def load_net(folder: Path) -> MechJEPA:
@@ -140,32 +193,66 @@ def load_net(folder: Path) -> MechJEPA:
     Raises:
         ValueError: the folder is no checkpoint of a Push-T model, or its weights are not those that belong to it.
     """
+    config, tensors = read_folder(folder, FORMAT, "a Push-T model")
+    net = MechJEPA(MechConfig.from_dict(config["model"]))
+    load_strictly(net, tensors, folder)
+    return net
+
+
+def write_folder(folder: Path, config: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Write weights and their config, with the weights' digest in it; the folder is made if missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / WEIGHTS)
+    files = {"files": {WEIGHTS: file_digest(folder / WEIGHTS)}}
+    (folder / CONFIG).write_text(json.dumps({**config, **files}, indent=1) + "\n")
+
+
+def read_folder(folder: Path, form: str, what: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config and the weights of a checkpoint folder.
+
+    Args:
+        folder: as :func:`write_folder` wrote it.
+        form: the format that it must have.
+        what: what such a folder holds, in words.
+
+    Raises:
+        ValueError: it is none, is of another format, or its weights are not those that belong to its config.
+    """
     try:
         config = json.loads((folder / CONFIG).read_text())
     except FileNotFoundError:
         raise ValueError(f"{folder} is no checkpoint folder: {CONFIG} is missing") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{folder / CONFIG} is not valid JSON: {error}") from None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    if not isinstance(config, dict) or config.get("format") != form:
         found = config.get("format") if isinstance(config, dict) else None
-        raise ValueError(f"{folder} holds a model of format {found!r}, not a Push-T model ({FORMAT})")
-    if not (folder / WEIGHTS).is_file() or file_digest(folder / WEIGHTS) != config["files"][WEIGHTS]:
+        raise ValueError(f"{folder} holds a model of format {found!r}, not {what} ({form})")
+    for name in ("model", "files"):
+        if not isinstance(config.get(name), dict):
+            raise ValueError(f"{folder / CONFIG} lacks the entry {name!r}")
+    if not (folder / WEIGHTS).is_file() or file_digest(folder / WEIGHTS) != config["files"].get(WEIGHTS):
         raise ValueError(f"{folder / WEIGHTS} is not the file that belongs to {CONFIG}; fetch the folder whole")
-    net = MechJEPA(MechConfig.from_dict(config["model"]))
-    tensors = load_file(folder / WEIGHTS)
+    return config, load_file(folder / WEIGHTS)
+
+
+def load_strictly(net: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Load the weights of ``folder`` into ``net``.
+
+    Raises:
+        ValueError: a tensor is missing, is one too many, or has another shape.
+    """
     wanted = net.state_dict()
     for name in wanted.keys() | tensors.keys():
         if name not in tensors or name not in wanted or tensors[name].shape != wanted[name].shape:
             raise ValueError(f"{folder} holds weights of another architecture: {name} does not fit")
     net.load_state_dict({name: value.to(wanted[name].dtype) for name, value in tensors.items()})
-    return net
 
 
-def load_pusht_model(folder: Path, threads: int | None = None) -> PushTModel:
+def load_pusht_model(folder: Path | None = None, threads: int | None = None) -> PushTModel:
     """A Push-T model, ready to play.
 
     Args:
-        folder: its checkpoint.
+        folder: its checkpoint; None for the bundled one, a MechJEPA with an action prior.
         threads: CPU threads of torch, for the whole process; None leaves them.
 
     Raises:
@@ -173,4 +260,4 @@ def load_pusht_model(folder: Path, threads: int | None = None) -> PushTModel:
     """
     if threads:
         torch.set_num_threads(threads)
-    return PushTModel(load_net(folder))
+    return PushTModel(load_net(folder or Path(str(resources.files("pushjepa.runtime") / "models" / BUNDLED))))

@@ -11,6 +11,7 @@ stops it. The block stops by itself at once (damping 0), so these seven numbers 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +77,26 @@ class Simulator:
             out[index] = _read(agent, block)
         return out
 
+    def contacts(self, state: Array, actions: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """What the tee touches while actions (T, 2) are played from a state (7,).
+
+        Returns:
+            (T, 2) whether, in any substep of each step, it touches the agent, and whether it touches a wall.
+        """
+        space, agent, block = self._build(state)
+        touched = np.zeros((len(actions), 2), dtype=bool)
+
+        others: set[pymunk.Body | None] = set()
+
+        def note(arbiter: pymunk.Arbiter) -> None:
+            others.update(shape.body for shape in arbiter.shapes)
+
+        for index, (dx, dy) in enumerate((np.asarray(actions, dtype=np.float64) * REACH).tolist()):
+            others.clear()
+            _step(space, agent, dx, dy, lambda: block.each_arbiter(note))
+            touched[index] = agent in others, space.static_body in others
+        return touched
+
     def _build(self, state: Array) -> tuple[pymunk.Space, pymunk.Body, pymunk.Body]:
         """A fresh space: contacts remembered from another state would push along."""
         space = pymunk.Space()
@@ -101,8 +122,10 @@ class Simulator:
         return space, agent, block
 
 
-def _step(space: pymunk.Space, agent: pymunk.Body, dx: float, dy: float) -> None:
-    """One env step with the controller's target ``dx, dy`` px from where the agent is."""
+def _step(
+    space: pymunk.Space, agent: pymunk.Body, dx: float, dy: float, look: Callable[[], None] | None = None
+) -> None:
+    """One env step with the controller's target ``dx, dy`` px from where the agent is; ``look`` after each substep."""
     x, y = agent.position
     vx, vy = agent.velocity
     target_x, target_y = x + dx, y + dy
@@ -111,6 +134,8 @@ def _step(space: pymunk.Space, agent: pymunk.Body, dx: float, dy: float) -> None
         vy += (STIFFNESS * (target_y - y) + DAMPING * (0.0 - vy)) * DT
         agent.velocity = vx, vy
         space.step(DT)
+        if look is not None:
+            look()
         x, y = agent.position
 
 

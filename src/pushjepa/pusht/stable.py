@@ -13,5 +13,22 @@ with warnings.catch_warnings():
     from stable_worldmodel import World
     from stable_worldmodel.data.formats.hdf5 import HDF5Dataset
     from stable_worldmodel.policy import BasePolicy, PlanConfig, RandomPolicy, WorldModelPolicy
+    from stable_worldmodel.solver import CEMSolver
+    from stable_worldmodel.wm.lewm import LeWM
+    from stable_worldmodel.wm.lewm.module import MLP, Embedder, Predictor
+    from stable_worldmodel.wm.loss import SIGReg
 
-__all__ = ["BasePolicy", "HDF5Dataset", "PlanConfig", "RandomPolicy", "World", "WorldModelPolicy"]
+__all__ = [
+    "MLP",
+    "BasePolicy",
+    "CEMSolver",
+    "Embedder",
+    "HDF5Dataset",
+    "LeWM",
+    "PlanConfig",
+    "Predictor",
+    "RandomPolicy",
+    "SIGReg",
+    "World",
+    "WorldModelPolicy",
+]

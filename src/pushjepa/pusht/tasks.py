@@ -10,21 +10,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pushjepa.planning import Budget
-from pushjepa.pusht.adapters import BlockPlanner, HistoryPolicy
+from pushjepa.pusht.adapters import BlockPlanner, HistoryPolicy, Proposer
+from pushjepa.pusht.importer import open_hdf5
+from pushjepa.pusht.model import PushTModel
 from pushjepa.pusht.oracle import PushTSimulatorModel
+from pushjepa.pusht.peer import Peer
 from pushjepa.pusht.simulator import Array
-from pushjepa.pusht.stable import BasePolicy, HDF5Dataset, PlanConfig, RandomPolicy, World
+from pushjepa.pusht.stable import (
+    BasePolicy,
+    CEMSolver,
+    HDF5Dataset,
+    PlanConfig,
+    RandomPolicy,
+    World,
+    WorldModelPolicy,
+)
 from pushjepa.runtime.contract import WorldModel
 
-PLAYERS = ("random", "expert", "oracle", "model")  #: names that :func:`make_player` knows
+#: Names that :func:`make_player` knows.
+PLAYERS = ("random", "expert", "oracle", "model", "prior", "model+prior", "peer")
 
 #: What the environment is told before an episode, and from which column of the data.
+#: First a fresh space: a reset draws a random scene, whose contacts and speeds would leak into the task.
 _SETTINGS = [
+    {"method": "_setup", "args": {}},
     {"method": "_set_state", "args": {"state": {"value": "state"}}},
     {"method": "_set_goal_state", "args": {"goal_state": {"value": "goal_state"}}},
 ]
@@ -74,7 +88,7 @@ class ExpertData:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise ValueError(f"no such file {path}; make it with `pushjepa pusht collect`")
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             missing = [name for name in _COLUMNS if name not in file]
             if missing:
                 raise ValueError(f"{path} lacks the column {missing[0]!r}; Push-T data hold {', '.join(_COLUMNS)}")
@@ -82,6 +96,7 @@ class ExpertData:
             self.offsets: NDArray[np.int64] = file["ep_offset"][:].astype(np.int64)
             self.actions: NDArray[np.float32] = file["action"][:]
             self.frame_size = int(file["pixels"].shape[1])
+            self.states: Array = file["state"][:].astype(np.float64)
             steady = file["steady"][:].astype(bool) if "steady" in file else np.ones(len(self.actions), dtype=bool)
         self.steady: NDArray[np.bool_] = steady[self.offsets]
         self.path = path
@@ -89,6 +104,11 @@ class ExpertData:
     def dataset(self) -> HDF5Dataset:
         """As stable-worldmodel's own data set."""
         return HDF5Dataset(path=self.path, keys_to_load=["pixels", "action", "state", "proprio"])
+
+    def trajectory(self, episode: int) -> tuple[Array, NDArray[np.float32]]:
+        """States (T, 7) of one trajectory and the actions (T - 1, 2) between them."""
+        rows = slice(self.offsets[episode], self.offsets[episode] + self.lengths[episode])
+        return self.states[rows], self.actions[rows][:-1]
 
     def draw_tasks(self, count: int, goal_offset: int, budget: int, seed: int) -> Tasks:
         """``count`` tasks from different trajectories played with a steady hand.
@@ -158,7 +178,7 @@ class TimedSolver:
         started = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):  # its solvers print their time
             found: dict[str, Any] = self.solver.solve(info_dict, init_action)
-        count = len(info_dict["history_blocks"])
+        count = len(info_dict["pixels"])
         self.seconds += [(time.perf_counter() - started) / count] * count
         return found
 
@@ -207,17 +227,32 @@ class Search:
         budget: of a plan.
         horizon: action blocks of a plan.
         receding: blocks of a plan that are played before the next one.
+        share: of the first iteration's candidates that an action prior proposes.
     """
 
     budget: Budget = field(default_factory=lambda: Budget(candidates=300, iterations=10, elite_fraction=0.1))
     horizon: int = 5
     receding: int = 5
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.share <= 1.0:
+            raise ValueError(f"share must lie in (0, 1], got {self.share:g}")
 
 
 def make_player(
-    name: str, data: ExpertData, tasks: Tasks, search: Search, seed: int, model: WorldModel | None = None
+    name: str,
+    data: ExpertData,
+    tasks: Tasks,
+    search: Search,
+    seed: int,
+    model: PushTModel | None = None,
+    peer: Peer | None = None,
 ) -> BasePolicy:
-    """The player called ``name``, one of ``PLAYERS``, for some tasks; ``model`` is the one that plans with a model.
+    """The player called ``name``, one of ``PLAYERS``, for some tasks.
+
+    ``model`` is what ``model``, ``prior`` and ``model+prior`` play with: by search alone, by its action prior alone,
+    and by a search that begins with the prior's plans. ``peer`` is what the player of that name plays with.
 
     Raises:
         ValueError: no such player, or no model where one is needed.
@@ -228,15 +263,57 @@ def make_player(
         return ReplayPolicy(data, tasks)
     if name == "oracle":
         return planning_policy(PushTSimulatorModel(), search, seed)
-    if name == "model":
+    if name == "peer":
+        if peer is None:
+            raise ValueError("the player 'peer' needs a peer")
+        return peer_policy(peer, search, seed)
+    if name in ("model", "prior", "model+prior"):
         if model is None:
-            raise ValueError("the player 'model' needs a world model")
-        return planning_policy(model, search, seed)
+            raise ValueError(f"the player {name!r} needs a world model")
+        if name == "model":
+            return planning_policy(model, search, seed)
+        return planning_policy(model, search, seed, model, alone=name == "prior")
     raise ValueError(f"unknown player {name!r}; choose one of {', '.join(PLAYERS)}")
 
 
-def planning_policy(model: WorldModel, search: Search, seed: int) -> HistoryPolicy:
-    """Our planner on a world model, as a policy of stable-worldmodel."""
-    solver = TimedSolver(BlockPlanner(model, search.budget, seed))
+def planning_policy(
+    model: WorldModel, search: Search, seed: int, prior: Proposer | None = None, *, alone: bool = False
+) -> HistoryPolicy:
+    """Our planner on a world model, as a policy of stable-worldmodel.
+
+    Args:
+        model: what imagines.
+        search: how it searches.
+        seed: of the draws.
+        prior: proposes plans to begin with.
+        alone: play the prior's likeliest plan instead of searching.
+    """
+    budget = None if alone else search.budget
+    solver = TimedSolver(BlockPlanner(model, budget, seed, prior=prior, share=search.share))
     config = PlanConfig(search.horizon, search.receding, action_block=model.spec.frameskip, warm_start=False)
     return HistoryPolicy(solver, config, model.spec.history)
+
+
+def peer_policy(peer: Peer, search: Search, seed: int) -> WorldModelPolicy:
+    """stable-worldmodel's solver and policy on its own world model, with our search's budget and nothing else of ours.
+
+    The solver draws normalised actions, the policy brings them back; neither keeps them within [-1, 1], and nor does
+    the environment. The cost is the squared distance between embeddings at the plan's end. LeWM is told the present
+    frame alone: its policy keeps no past.
+
+    Args:
+        peer: what imagines.
+        search: how much the solver looks at: candidates, iterations, elites; and the plan's length.
+        seed: of the draws.
+    """
+    budget = search.budget
+    elites = max(2, budget.elites)  # it takes their spread
+    solver = CEMSolver(peer.net, num_samples=budget.candidates, n_steps=budget.iterations, topk=elites, seed=seed)
+    config = PlanConfig(search.horizon, search.receding, action_block=peer.config.frameskip)
+    process, transform = {"action": peer.actions}, {"pixels": _channels_first, "goal": _channels_first}
+    return WorldModelPolicy(TimedSolver(solver), config, process=process, transform=transform)
+
+
+def _channels_first(frame: Tensor) -> Tensor:
+    """The frame (3, H, W) of 0 ... 255 itself: a policy turns to channels first what has a transform."""
+    return frame

@@ -8,6 +8,7 @@ from typing import Any
 
 from pushjepa.data import EpisodeStore
 from pushjepa.nets import JEPA
+from pushjepa.pusht.collect import CollectOptions
 from pushjepa.runtime.checkpoint import CARD
 from pushjepa.training.presets import PhaseConfig, Preset
 
@@ -64,12 +65,22 @@ def parameter_table(parts: Mapping[str, int]) -> str:
     return _table(("part", "parameters"), [(name, f"{count:,}") for name, count in parts.items()])
 
 
+def data_paragraph(options: CollectOptions, frames: int) -> str:
+    """Which Push-T trajectories a model learned from, and how to come by them."""
+    if options.source is None:
+        made = f"collect --episodes {options.episodes} --seed {options.seed} --limit {options.limit}` makes"
+    else:
+        made = f"import {options.source}` reads"
+    kept = f"{options.episodes:,} expert trajectories ({frames:,} frames); the last 2% were never trained on."
+    return f"{kept} `pushjepa pusht {made} them again.\n"
+
+
 def phase_table(preset: Preset) -> str:
     """What each phase of a recipe is."""
     rows = [
         (
             i,
-            f"{p.kind}, unroll frozen" if p.frozen_unroll else p.kind,
+            _kind(p),
             f"{p.steps:,}",
             p.batch,
             _shares(p),
@@ -96,15 +107,24 @@ def phase_table(preset: Preset) -> str:
     return _table(head, rows)
 
 
+def _kind(phase: PhaseConfig) -> str:
+    """A phase's kind and what is special about it."""
+    special = {"unroll frozen": phase.frozen_unroll, "without actions": phase.action_free}
+    special[f"goals up to {phase.reach} steps ahead"] = phase.kind == "prior"
+    return ", ".join([phase.kind, *(words for words, holds in special.items() if holds)])
+
+
 def _shares(phase: PhaseConfig) -> str:
     """What part of a batch comes from particular windows."""
     shares = {"moved": phase.moved, "blocked": phase.blocked, "jostled": phase.jostled, "masked": phase.masked}
     words = [f"{name} {share:g}" for name, share in shares.items() if share]
-    return ", ".join([*words, *(["upside down 0.5"] if phase.flip else [])])
+    flipped = "turned and mirrored" if phase.kind == "prior" else "upside down 0.5"
+    return ", ".join([*words, *([flipped] if phase.flip else [])])
 
 
 def _rates(phase: PhaseConfig) -> tuple[str, str, str]:
-    return f"{phase.learning_rate:g}", f"{phase.matrix_rate:g}" if phase.matrix_rate else "", f"{phase.weight_decay:g}"
+    adam = f"{phase.learning_rate:g}" + (f" (memory {phase.memory_rate:g})" if phase.memory_rate else "")
+    return adam, f"{phase.matrix_rate:g}" if phase.matrix_rate else "", f"{phase.weight_decay:g}"
 
 
 def _sigreg(phase: PhaseConfig, preset: Preset) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import lightning as L
 import torch
@@ -275,23 +275,26 @@ class LatentsPhase(JointPhase):
 def build_optimizer(model: nn.Module, phase: PhaseConfig) -> torch.optim.Optimizer:
     """AdamW for what is trained in ``phase``, with Muon for the layers' matrices if the phase gives them a rate.
 
+    A memory of mechanisms may have a rate of its own.
+
     Muon (Jordan et al., 2024) orthogonalises the step of each hidden matrix. timm's version takes AdamW for the groups
     that are marked so.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if not phase.matrix_rate:
-        return torch.optim.AdamW(trained.values(), lr=phase.learning_rate, weight_decay=phase.weight_decay)
+    matrices = [n for n, p in trained.items() if ".blocks." in n and "encoder" not in n and p.ndim == 2]
+    matrices = matrices if phase.matrix_rate else []
+    memory = [n for n in trained if n.startswith("memory.")] if phase.memory_rate else []
+    rates = {n: phase.memory_rate if n in memory else phase.learning_rate for n in trained if n not in matrices}
+    groups: list[dict[str, Any]] = [
+        {"params": [trained[n] for n in rates if rates[n] == rate], "lr": rate, "weight_decay": phase.weight_decay}
+        for rate in dict.fromkeys(rates.values())
+    ]
+    if not matrices:
+        return torch.optim.AdamW(groups)
     from timm.optim.muon import Muon  # heavy, and only this choice needs it
 
-    matrices = [name for name, p in trained.items() if ".blocks." in name and "encoder" not in name and p.ndim == 2]
-    hidden = {"params": [trained[name] for name in matrices], "lr": phase.matrix_rate, "weight_decay": 0.0}
-    rest = {
-        "params": [p for name, p in trained.items() if name not in matrices],
-        "lr": phase.learning_rate,
-        "weight_decay": phase.weight_decay,
-        "use_fallback": True,
-    }
-    return Muon([hidden, rest], nesterov=True, adjust_lr_fn="original")
+    layers = {"params": [trained[n] for n in matrices], "lr": phase.matrix_rate, "weight_decay": 0.0}
+    return Muon([layers, *(group | {"use_fallback": True} for group in groups)], nesterov=True, adjust_lr_fn="original")
 
 
 PHASE_MODULES: dict[str, type[GamePhase]] = {

@@ -10,9 +10,14 @@ from typing import Any, TypeVar
 
 from pushjepa.nets import ModelConfig
 from pushjepa.nets.mech_config import MechConfig
+from pushjepa.nets.peer_config import PeerConfig
 
-PHASES = ("scenes", "joint", "turns", "latents")
-TASKS: dict[str, type[ModelConfig] | type[MechConfig]] = {"relay": ModelConfig, "pusht": MechConfig}
+PHASES = ("scenes", "joint", "turns", "latents", "prior")
+TASKS: dict[str, type[ModelConfig] | type[MechConfig] | type[PeerConfig]] = {
+    "relay": ModelConfig,
+    "pusht": MechConfig,
+    "peer": PeerConfig,
+}
 T = TypeVar("T")
 
 
@@ -31,7 +36,8 @@ class PhaseConfig:
 
     Attributes:
         kind: ``scenes`` (encoder and heads on random scenes), ``joint`` (everything, from pixels), ``turns`` (the step
-            unroll on stored states) or ``latents`` (all but the encoder, on cached latents).
+            unroll on stored states), ``latents`` (all but the encoder, on cached latents) or ``prior`` (Push-T's action
+            prior, on stored states).
         steps: optimiser steps.
         batch: frames a step in ``scenes``, turns a step in ``turns``, windows a step elsewhere.
         learning_rate: AdamW's at its peak; it warms up linearly and falls to 1% along a cosine.
@@ -42,13 +48,17 @@ class PhaseConfig:
         clip: largest gradient norm.
         sigreg: SIGReg's weight in this phase; None for the preset's.
         frozen_norm: whether BatchNorm uses, and keeps, the statistics it has.
-        blur: ``turns`` only: largest standard deviation, px, with which the start of a turn is known, as from a frame.
-        flip: ``turns`` only: show each turn upside down with even chance.
+        blur: ``turns`` and ``prior`` only: largest standard deviation, px, of a state as frames show it.
+        flip: the game's ``turns``: show each turn upside down with even chance; ``prior``: turn and mirror the board at
+            random.
         frozen_unroll: ``latents`` only: the unroll rests too; the rest learns to read it.
         moved: share of each batch drawn from windows whose last turn moves the block; the rest is drawn from all.
         blocked: share drawn from windows in whose last turn an agent is stopped short and the block stays.
         jostled: share drawn from windows in whose last turn the waiting agent is pushed.
         masked: Push-T's ``joint`` and ``latents`` only: share of the slots that are hidden from the others.
+        action_free: Push-T's ``joint`` and ``latents`` only: learn to predict without actions, as pretraining does.
+        memory_rate: AdamW's for the memory of mechanisms; 0 for ``learning_rate``.
+        reach: ``prior`` only: how many env steps ahead a goal may lie.
         episodes: use at most this many episodes of the store, 0 for all; encoding them takes its time in ``latents``.
         validate_every: steps between validations and checkpoints.
         validation: frames (``scenes``) or windows in a validation.
@@ -71,6 +81,9 @@ class PhaseConfig:
     blocked: float = 0.0
     jostled: float = 0.0
     masked: float = 0.0
+    action_free: bool = False
+    memory_rate: float = 0.0
+    reach: int = 75
     episodes: int = 0
     validate_every: int = 250
     validation: int = 1024
@@ -78,21 +91,31 @@ class PhaseConfig:
     def __post_init__(self) -> None:
         if self.kind not in PHASES:
             raise ValueError(f"unknown phase {self.kind!r}; choose one of {', '.join(PHASES)}")
-        for name in ("steps", "batch", "learning_rate", "validate_every", "validation"):
+        for name in ("steps", "batch", "learning_rate", "validate_every", "validation", "reach"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"phase {self.kind}: {name} must be positive, got {getattr(self, name)}")
-        for name in ("matrix_rate", "sigreg", "blur", "moved", "blocked", "jostled", "masked", "episodes"):
+        for name in (
+            "matrix_rate",
+            "memory_rate",
+            "sigreg",
+            "blur",
+            "moved",
+            "blocked",
+            "jostled",
+            "masked",
+            "episodes",
+        ):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ValueError(f"phase {self.kind}: {name} must not be negative, got {value}")
         drawn = self.moved + self.blocked + self.jostled
         if drawn > 1:
             raise ValueError(f"phase {self.kind}: moved, blocked and jostled are shares, {drawn:g} is too much")
-        if self.kind in ("turns", "latents") and (self.sigreg is not None or self.frozen_norm):
+        if self.kind in ("turns", "latents", "prior") and (self.sigreg is not None or self.frozen_norm):
             raise ValueError(f"phase {self.kind}: the encoder rests, so sigreg and frozen_norm mean nothing")
-        for name, kind in (("flip", "turns"), ("frozen_unroll", "latents")):
-            if getattr(self, name) and self.kind != kind:
-                raise ValueError(f"phase {self.kind}: {name} is for {kind} only")
+        for name, kinds in (("flip", ("turns", "prior")), ("frozen_unroll", ("latents",))):
+            if getattr(self, name) and self.kind not in kinds:
+                raise ValueError(f"phase {self.kind}: {name} is for {' and '.join(kinds)} only")
 
 
 @dataclass(frozen=True)
@@ -101,25 +124,44 @@ class Preset:
 
     name: str
     seed: int
-    model: ModelConfig | MechConfig
+    model: ModelConfig | MechConfig | PeerConfig
     loss: LossWeights
     phases: tuple[PhaseConfig, ...]
 
     def __post_init__(self) -> None:
+        if isinstance(self.model, PeerConfig):
+            self._check_peer()
+            return
         if not self.model.unroll_hidden and any(phase.kind == "turns" for phase in self.phases):
             raise ValueError(f"preset {self.name}: the phase turns trains the step unroll, and unroll_hidden is 0")
         if not self.model.unroll_hidden and any(phase.frozen_unroll for phase in self.phases):
             raise ValueError(f"preset {self.name}: frozen_unroll freezes nothing, for unroll_hidden is 0")
 
-        if self.task == "pusht" and any(p.blocked or p.jostled or p.flip for p in self.phases):
-            raise ValueError(f"preset {self.name}: blocked, jostled and flip are for the game only")
-        if self.task == "relay" and any(phase.masked for phase in self.phases):
-            raise ValueError(f"preset {self.name}: masked is for Push-T only")
+        priors = any(phase.kind == "prior" for phase in self.phases)
+        if isinstance(self.model, MechConfig) and not self.model.prior_hidden and priors:
+            raise ValueError(f"preset {self.name}: the phase prior trains the action prior, and prior_hidden is 0")
+        if self.task == "pusht" and any(p.blocked or p.jostled or (p.flip and p.kind == "turns") for p in self.phases):
+            raise ValueError(f"preset {self.name}: blocked, jostled and flip in turns are for the game only")
+        only = any(phase.masked or phase.action_free or phase.memory_rate for phase in self.phases)
+        if self.task == "relay" and (priors or only):
+            raise ValueError(
+                f"preset {self.name}: masked, action_free, memory_rate and the phase prior are for Push-T only"
+            )
+
+    def _check_peer(self) -> None:
+        """Refuse what the peer would not heed."""
+        ours = ("matrix_rate", "memory_rate", "action_free", "masked", "blocked", "jostled", "flip")
+        for phase in self.phases:
+            if phase.kind != "joint":
+                raise ValueError(f"preset {self.name}: the peer is trained in phases joint only, not {phase.kind}")
+            for name in ours:
+                if getattr(phase, name):
+                    raise ValueError(f"preset {self.name}: {name} is for our own models, not for the peer")
 
     @property
     def task(self) -> str:
-        """``relay`` or ``pusht``."""
-        return "pusht" if isinstance(self.model, MechConfig) else "relay"
+        """One of ``TASKS``."""
+        return next(name for name, kind in TASKS.items() if isinstance(self.model, kind))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"task": self.task}

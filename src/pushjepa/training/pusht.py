@@ -15,7 +15,7 @@ from pushjepa.pusht.collect import read_options, read_trajectories
 from pushjepa.pusht.model import load_net, save_model
 from pushjepa.runtime.checkpoint import CARD, CONFIG
 from pushjepa.training.batches import PhaseData
-from pushjepa.training.card import metric_table, parameter_table, phase_table
+from pushjepa.training.card import data_paragraph, metric_table, parameter_table, phase_table
 from pushjepa.training.modules import Phase
 from pushjepa.training.presets import PhaseConfig, Preset
 from pushjepa.training.pusht_batches import build_pusht_data
@@ -69,24 +69,30 @@ class PushTTask:
     def write_checkpoint(self, model: MechJEPA, folder: Path, curves: dict[str, dict[str, float]]) -> None:
         """Write the weights, the config and a model card."""
         save_model(model, folder, preset=self.preset.to_dict(), data=self.describe(), metrics=curves)
-        o = self.options
         card = [
             _HEADER.format(name=self.preset.name),
             "## Parameters\n",
             parameter_table(model.parameters_by_part()),
             "## Data\n",
-            f"{o.episodes:,} expert trajectories ({len(self.trajectories.states):,} frames), seed {o.seed}; the last "
-            f"2% were never trained on. `pushjepa pusht collect --episodes {o.episodes} --seed {o.seed} "
-            f"--limit {o.limit}` makes them again.\n",
+            data_paragraph(self.options, len(self.trajectories.states)),
             "## Recipe\n",
             phase_table(self.preset),
             "## Validation at the end of each phase\n",
-            "Board pixels and degrees; `turn_*` after one block of five actions, over held-out blocks that moved the "
-            "tee by more than 3 px.\n",
+            _FIGURES,
             metric_table(curves),
         ]
         (folder / CARD).write_text("\n".join(card))
 
+
+_FIGURES = """\
+`*_px` and `*_deg` are board pixels and degrees. `decode_*` is what is read of single frames: of random scenes in
+the phases `scenes`, of trajectories elsewhere. `turn_*` is after one block of five actions, over blocks that moved the
+tee by more than 3 px. `likeliest_off` and `nearest_off` are distances of an action from the likeliest and from the
+nearest of the prior's plans, over their first blocks; `val_nll` is their negative log-likelihood over the
+plan's length, steps past the goal counting 0.
+`val_effect` is the cross-entropy of telling whether the block moves, in nats; `code_perplexity` is over all pairs of
+slots. `train_*` and `samples_per_s` are of the last logged step, `seconds` of the whole phase.
+"""
 
 _HEADER = """---
 license: mit

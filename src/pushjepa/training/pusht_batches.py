@@ -20,6 +20,7 @@ from pushjepa.training.modules import SceneBatch
 from pushjepa.training.presets import PhaseConfig
 
 MOVED = 3.0  #: px the block must travel in a block of actions for it to count as one that moved it
+MIDDLE = 255.5  #: px, between the walls
 _ENCODE_CHUNK = 256
 
 
@@ -36,6 +37,19 @@ class PushTBatch(NamedTuple):
     steps: Tensor
     blocks: Tensor
     before: Tensor
+    known: Tensor
+
+
+class GoalBatch(NamedTuple):
+    """Moments of trajectories, each with a later one for its goal.
+
+    states (B, 2, 7) of now and of the goal, as blurred as a frame leaves them; before (B, 2) the last action before
+    now; plans (B, H, frameskip, 2) what was done next; known (B, H, frameskip) whether the goal was still ahead then.
+    """
+
+    states: Tensor
+    before: Tensor
+    plans: Tensor
     known: Tensor
 
 
@@ -141,6 +155,47 @@ class PushTLatents(Batches[PushTBatch]):
         return batch._replace(items=self._slots[torch.from_numpy(rows)])
 
 
+class PushTGoals(Batches[GoalBatch]):
+    """Any moment of a trajectory with any later one, up to ``reach`` env steps ahead, for its goal.
+
+    With ``flip`` the board is turned by a random number of quarters and mirrored with even chance: tee and walls are
+    the same then, so it all might have happened so.
+
+    Args:
+        trajectories: where they are cut from.
+        plan: (blocks, frameskip) of a plan.
+        phase: its ``batch``, ``blur``, ``flip`` and ``reach``.
+        seed: of the draws.
+    """
+
+    def __init__(self, trajectories: Trajectories, plan: tuple[int, int], phase: PhaseConfig, seed: int) -> None:
+        super().__init__(phase.batch, seed)
+        self._states, self._actions = trajectories.states, trajectories.actions
+        self._plan, self._phase = plan, phase
+        rows, first = np.arange(len(self._states)), np.repeat(trajectories.offsets, trajectories.lengths)
+        last = first + np.repeat(trajectories.lengths, trajectories.lengths) - 1
+        chosen = rows < last
+        self._now, self._first, self._last = rows[chosen], first[chosen], last[chosen]
+
+    def make(self, rng: np.random.Generator, size: int) -> GoalBatch:
+        which = rng.integers(len(self._now), size=size)
+        now, last = self._now[which], self._last[which]
+        # Nearer goals more often: every way to a far one ends in a near one.
+        ahead = np.minimum(last - now, 1 + (self._phase.reach * rng.random(size) ** 2).astype(np.int64))
+        steps = np.arange(self._plan[0] * self._plan[1])
+        rows = np.minimum(now[:, None] + steps, last[:, None] - 1)
+        plans = self._actions[rows].reshape(size, *self._plan, 2)
+        known = (steps < ahead[:, None]).reshape(size, *self._plan)
+        before = np.where((now > self._first[which])[:, None], self._actions[np.maximum(now - 1, 0)], 0.0)
+        states = self._states[np.stack([now, now + ahead], axis=1)]
+        if self._phase.flip:
+            quarters, mirrored = rng.integers(4, size=size), rng.random(size) < 0.5
+            states = turn_states(states, quarters, mirrored)
+            plans, before = (turn_vectors(part, quarters, mirrored) for part in (plans, before))
+        states = states + blur(rng, states.shape, self._phase.blur)
+        return GoalBatch(_float(states), _float(before), _float(plans), torch.from_numpy(known))
+
+
 class PushTTurns(Batches[PushTBatch]):
     """Windows without frames, for the unroll alone; their states are blurred as a frame would blur them."""
 
@@ -150,9 +205,35 @@ class PushTTurns(Batches[PushTBatch]):
 
     def make(self, rng: np.random.Generator, size: int) -> PushTBatch:
         _, batch = self._windows.at(self._windows.sample(rng, size, self._moved))
-        scale = np.array([1.0, 1.0, 1.0, 1.0, np.radians(0.5), 0.0, 0.0])
-        blur = rng.uniform(0.0, self._blur, (size, 1, 1)) * scale * rng.standard_normal(batch.states.shape)
-        return batch._replace(items=batch.states + _float(blur))
+        return batch._replace(items=batch.states + _float(blur(rng, tuple(batch.states.shape), self._blur)))
+
+
+def blur(rng: np.random.Generator, shape: tuple[int, ...], most: float) -> Array:
+    """Errors of states (B, ..., 7) as reading them in a frame has them, of a standard deviation up to ``most`` px."""
+    scale = np.array([1.0, 1.0, 1.0, 1.0, np.radians(0.5), 0.0, 0.0])
+    each = rng.uniform(0.0, most, (shape[0], *(1 for _ in shape[1:])))
+    return np.asarray(each * scale * rng.standard_normal(shape))
+
+
+def turn_vectors(vectors: Array, quarters: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Array:
+    """Vectors (B, ..., 2), mirrored left to right where ``mirrored`` (B,), then turned by ``quarters`` (B,)."""
+    lead = (len(vectors), *(1 for _ in vectors.shape[1:-1]))
+    x = np.where(mirrored.reshape(lead), -vectors[..., 0], vectors[..., 0])
+    angle = (0.5 * np.pi * quarters).reshape(lead)
+    cos, sin = np.round(np.cos(angle)), np.round(np.sin(angle))
+    return np.stack([cos * x - sin * vectors[..., 1], sin * x + cos * vectors[..., 1]], axis=-1)
+
+
+def turn_states(states: Array, quarters: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Array:
+    """States (B, ..., 7) on a board that was mirrored left to right, then turned, about the middle between its walls.
+
+    The tee is its own mirror image, so a mirrored one is a tee at the opposite angle.
+    """
+    lead = (len(states), *(1 for _ in states.shape[1:-1]))
+    parts = [states[..., :2] - MIDDLE, states[..., 2:4] - MIDDLE, states[..., 5:]]
+    agent, block, speed = (turn_vectors(part, quarters, mirrored) for part in parts)
+    angle = np.where(mirrored.reshape(lead), -states[..., 4], states[..., 4]) + (0.5 * np.pi * quarters).reshape(lead)
+    return np.concatenate([agent + MIDDLE, block + MIDDLE, angle[..., None] % (2 * np.pi), speed], axis=-1)
 
 
 def random_state(rng: np.random.Generator) -> Array:
@@ -181,7 +262,12 @@ def encode_rows(model: MechJEPA, states: Array, device: torch.device) -> Tensor:
 
 
 def build_pusht_data(
-    model: MechJEPA, phase: PhaseConfig, trajectories: Trajectories, seed: int, workers: int, device: torch.device
+    model: MechJEPA,
+    phase: PhaseConfig,
+    trajectories: Trajectories,
+    seed: int,
+    workers: int,
+    device: torch.device,
 ) -> PhaseData:
     """The batches that ``phase`` trains on and is validated on; the last trajectories are never trained on."""
     config = model.config
@@ -196,6 +282,8 @@ def build_pusht_data(
             pair.append(PushTFrames(windows, config.frame_size, phase, seed + offset))
         elif phase.kind == "turns":
             pair.append(PushTTurns(windows, phase, seed + offset))
+        elif phase.kind == "prior":
+            pair.append(PushTGoals(part, (config.prior_blocks, config.frameskip), phase, seed + offset))
         else:
             pair.append(PushTLatents(windows, encode_rows(model, part.states, device), phase, seed + offset))
     return PhaseData(pair[0], pair[1], phase, workers)

@@ -10,11 +10,15 @@ from torch.nn import functional
 
 from pushjepa.nets.mech import MechJEPA, Prediction, encode_pusht_state
 from pushjepa.nets.mechanisms import perplexity
+from pushjepa.nets.prior import PlanMixture
 from pushjepa.training.modules import SMOOTH, Phase, SceneBatch
 from pushjepa.training.presets import LossWeights, PhaseConfig
-from pushjepa.training.pusht_batches import MOVED, PushTBatch
+from pushjepa.training.pusht_batches import MOVED, GoalBatch, PushTBatch
 
 _CENTRE = 256.0  # px
+_LATENT_LOSSES = ("pred", "codes", "effect")  # counted once; all others are of states
+_ARM = 50.0  # px from a block's centre to its ends: what a turn of it moves
+_STIRRED = 0.3  # px in an env step: less is no motion
 
 
 def pusht_distance(decoded: Tensor, states: Tensor) -> Tensor:
@@ -33,6 +37,13 @@ def errors_of(decoded: Tensor, states: Tensor, name: str) -> dict[str, float]:
         f"{name}_block_px": off[:, 1].mean().item(),
         f"{name}_angle_deg": angle.mean().item(),
     }
+
+
+def block_moves(batch: PushTBatch) -> Tensor:
+    """(B, T) whether the block moves in the env step that follows each boundary."""
+    before, after = batch.states[:, :-1, 2:5], batch.steps[:, :, 0, 2:5]
+    turned = torch.remainder(after[..., 2] - before[..., 2] + math.pi, 2 * math.pi) - math.pi
+    return (after - before)[..., :2].norm(dim=-1) + _ARM * turned.abs() > _STIRRED
 
 
 class SlotPhase(Phase[MechJEPA]):
@@ -77,7 +88,10 @@ class SlotJointPhase(SlotPhase):
         """All losses, the slots and the prediction. Padding is not predicted: nothing happens there."""
         slots = self.slots(batch)
         masked = self.masks(slots[:, :-1])
-        found = self.model.predict(slots[:, :-1], batch.blocks, batch.before, masked)
+        if self.phase.action_free:
+            found = self.model.predict_without_actions(slots[:, :-1], masked)
+        else:
+            found = self.model.predict(slots[:, :-1], batch.blocks, batch.before, masked)
         known = batch.known
         losses = {
             "pred": functional.mse_loss(found.slots[known], slots[:, 1:][known]),
@@ -88,6 +102,8 @@ class SlotJointPhase(SlotPhase):
             losses["steps"] = 0.1 * pusht_distance(found.steps[known], batch.steps[known]).mean()
         if found.mechanisms is not None:
             losses["codes"] = found.mechanisms.loss
+            effects = self.model.tell_effects(found.mechanisms)[known]
+            losses["effect"] = functional.binary_cross_entropy_with_logits(effects, block_moves(batch)[known].float())
         return losses, slots, found
 
     def masks(self, slots: Tensor) -> Tensor | None:
@@ -101,9 +117,9 @@ class SlotJointPhase(SlotPhase):
         losses, slots, _ = self.losses(batch)
         sigreg = self.regulariser_of(slots)
         self.log_dict({f"train_{k}": v for k, v in losses.items()} | {"train_sigreg": sigreg}, prog_bar=True)
-        states = sum(loss for name, loss in losses.items() if name not in ("pred", "codes"))
-        codes = losses.get("codes", slots.new_zeros(()))
-        return losses["pred"] + codes + self.weights.state * states + self.sigreg_weight() * sigreg
+        states = torch.stack([loss for name, loss in losses.items() if name not in _LATENT_LOSSES]).sum()
+        latents = torch.stack([loss for name, loss in losses.items() if name in _LATENT_LOSSES]).sum()
+        return latents + self.weights.state * states + self.sigreg_weight() * sigreg
 
     def regulariser_of(self, slots: Tensor) -> Tensor:
         """SIGReg where slots are learned."""
@@ -119,6 +135,7 @@ class SlotJointPhase(SlotPhase):
             after=batch.states[:, -1],
             pred=losses["pred"][None],
             state=losses["pred_state"][None],
+            effect=losses.get("effect", slots.new_zeros(()))[None],
             codes=codes,
         )
 
@@ -130,6 +147,7 @@ class SlotJointPhase(SlotPhase):
         metrics |= {"val_pred": seen["pred"].mean().item(), "val_state": seen["state"].mean().item()}
         codes = seen["codes"].long()
         if (codes >= 0).any():
+            metrics["val_effect"] = seen["effect"].mean().item()
             metrics["code_perplexity"] = perplexity(codes[codes >= 0], self.model.config.codes)
         self.log_dict(metrics, prog_bar=True)
 
@@ -186,9 +204,45 @@ class SlotTurnsPhase(SlotPhase):
         self.log_dict(metrics, prog_bar=True)
 
 
+class SlotPriorPhase(SlotPhase):
+    """The action prior alone, from states as blurred as frames leave them: what was done on the way to a later one."""
+
+    def __init__(self, model: MechJEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
+        super().__init__(model, phase, loss, seed)
+        assert model.prior is not None  # a preset without one has no such phase
+        model.requires_grad_(False)
+        self.prior = model.prior.requires_grad_(True)
+
+    def propose(self, batch: GoalBatch) -> PlanMixture:
+        now, wanted = encode_pusht_state(batch.states).unbind(dim=1)
+        mixture: PlanMixture = self.prior(now, wanted, batch.before)
+        return mixture
+
+    def training_step(self, batch: GoalBatch, batch_idx: int) -> Tensor:
+        loss = self.propose(batch).loss(batch.plans, batch.known)
+        self.log("train_nll", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: GoalBatch, batch_idx: int) -> None:
+        found = self.propose(batch)
+        off = (found.means[:, :, 0] - batch.plans[:, None, 0]).norm(dim=-1) * batch.known[:, None, 0]
+        off = off.sum(-1) / batch.known[:, None, 0].sum(-1)  # (B, M), over the first block
+        likeliest = off[torch.arange(len(off)), found.logits.argmax(-1)]
+        nll = found.loss(batch.plans, batch.known)[None]
+        self.keep(nll=nll, likeliest=likeliest, nearest=off.min(-1).values)
+
+    def on_validation_epoch_end(self) -> None:
+        seen = self.kept()
+        metrics = {"val_nll": seen["nll"].mean().item()}
+        # Of an action, at the likeliest and at the nearest of the proposed plans.
+        metrics |= {f"{name}_off": seen[name].mean().item() for name in ("likeliest", "nearest")}
+        self.log_dict(metrics, prog_bar=True)
+
+
 PUSHT_MODULES: dict[str, type[SlotPhase]] = {
     "scenes": SlotScenesPhase,
     "joint": SlotJointPhase,
     "turns": SlotTurnsPhase,
     "latents": SlotLatentsPhase,
+    "prior": SlotPriorPhase,
 }

@@ -26,7 +26,7 @@ from pushjepa.training.presets import PhaseConfig, Preset
 
 
 class Task(Protocol):
-    """What a recipe trains, and on what: the game's model or Push-T's."""
+    """What a recipe trains, and on what: the game's model, Push-T's, or the peer that Push-T's are compared with."""
 
     def describe(self) -> dict[str, Any]:
         """What the data are made from, for the run's folder and the model's config."""
@@ -115,6 +115,13 @@ def make_task(preset: Preset, data: Path) -> Task:
         from pushjepa.training.relay import RelayTask
 
         return RelayTask(preset, data)
+    if preset.task == "peer":
+        try:
+            from pushjepa.training.peer import PeerTask
+        except ModuleNotFoundError as error:
+            raise ValueError(f"the peer needs {error.name}; install the extra `pusht`: tools/setup.sh full") from None
+
+        return PeerTask(preset, data)
     from pushjepa.training.pusht import PushTTask
 
     return PushTTask(preset, data)
