@@ -68,6 +68,30 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from pushjepa.pusht.collect import CollectOptions, collect, export_hdf5
 
     folder = tmp_path_factory.mktemp("pusht")
-    found = collect(folder, CollectOptions(episodes=6, seed=5, limit=150), workers=1)
-    export_hdf5(found, folder / "pusht.h5", 64)
+    options = CollectOptions(episodes=6, seed=5, limit=150)
+    export_hdf5(collect(folder, options, workers=1), folder / "pusht.h5", 64, options=options)
     return folder
+
+
+@pytest.fixture(scope="session")
+def expert_data(collection: Path) -> Any:
+    """That collection as tasks are drawn from it."""
+    pytest.importorskip("stable_worldmodel", reason="stable-worldmodel is not installed")
+    from pushjepa.pusht.tasks import ExpertData
+
+    return ExpertData(collection / "pusht.h5")
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Any:
+    """An untrained MechJEPA with a codebook and an action prior that sees frames of 64 px."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from pushjepa.nets.mech import MechJEPA
+    from pushjepa.nets.mech_config import MechConfig
+    from pushjepa.pusht.model import PushTModel
+
+    torch.manual_seed(0)
+    sizes = {"frame_size": 64, "slots": 3, "width": 16, "points": 3, "layers": 1, "heads": 2, "mlp_hidden": 32}
+    memory = {"mechanism": "vq", "codes": 8, "mechanism_width": 4, "head_hidden": 16}
+    unroll = {"unroll_hidden": 16, "unroll_layers": 1, "unroll_waves": 8, "prior_hidden": 16, "prior_layers": 1}
+    return PushTModel(MechJEPA(MechConfig(**sizes, **memory, **unroll)))

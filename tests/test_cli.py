@@ -99,7 +99,7 @@ def test_documented_make_target_exists(target: str) -> None:
         (["pusht", "train", "--data", "{tmp}/none", "--out", "{tmp}/p"], "holds no Push-T trajectories"),
         (["pusht", "eval", "--data", "{tmp}/none.h5"], "no such file"),
         (["pusht", "plan", "--data", "{tmp}/none.h5"], "no such file"),
-        (["pusht", "plan", "--cost", "beauty"], "unknown cost 'beauty'; choose one of latent, state"),
+        (["pusht", "plan", "--cost", "beauty"], "unknown cost 'beauty'; choose one of latent, end, state"),
         (["pusht", "mechanisms", "--model", "{tmp}"], "is no checkpoint folder"),
         (["play", "--model", "{tmp}/none", "--no-browser"], "no checkpoint folder"),
         (["export", "episodes", "--data", "{tmp}/none", "--out", "{tmp}/e.h5"], "none"),

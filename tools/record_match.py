@@ -97,6 +97,10 @@ def play(port: int, opponent: str) -> list[str]:
         recorder.receive(True)  # refused: it is turn 0
         board, turn, phase = state["state"], 0, "human"
         while phase != "over":
+            if turn == SHOWN_TURNS:
+                recorder.told.append("It is the person's turn again, and the block is made heavier before it:\n")
+                recorder.send(True, type="change_physics", physics={"block_mass": 3.0})
+                recorder.receive(True)
             message = recorder.play_turn(turn < SHOWN_TURNS, board, turn, phase)
             board, phase, turn = message["states"][-1], message["phase"], turn + 1
         recorder.told.append("The other eight turns go the same way. After the last one:\n")

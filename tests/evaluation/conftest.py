@@ -42,27 +42,3 @@ class PixelModel:
 def pixel_model():
     """The class; ``pixel_model(gain)`` makes one."""
     return PixelModel
-
-
-@pytest.fixture(scope="session")
-def tiny_model():
-    """An untrained MechJEPA with an action prior that sees frames of 64 px."""
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    from pushjepa.nets.mech import MechJEPA
-    from pushjepa.nets.mech_config import MechConfig
-    from pushjepa.pusht.model import PushTModel
-
-    torch.manual_seed(0)
-    sizes = {"frame_size": 64, "slots": 3, "width": 16, "points": 3, "layers": 1, "heads": 2, "mlp_hidden": 32}
-    memory = {"mechanism": "vq", "codes": 8, "mechanism_width": 4, "head_hidden": 16}
-    unroll = {"unroll_hidden": 16, "unroll_layers": 1, "unroll_waves": 8, "prior_hidden": 16, "prior_layers": 1}
-    return PushTModel(MechJEPA(MechConfig(**sizes, **memory, **unroll)))
-
-
-@pytest.fixture(scope="session")
-def expert_data(collection):
-    """Six trajectories of the expert, with frames of 64 px."""
-    pytest.importorskip("stable_worldmodel", reason="stable-worldmodel is not installed")
-    from pushjepa.pusht.tasks import ExpertData
-
-    return ExpertData(collection / "pusht.h5")

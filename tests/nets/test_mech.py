@@ -124,14 +124,30 @@ def test_a_closed_gate_keeps_a_slot_to_itself():
     assert not torch.allclose(predictor(slots, None, open_)[:, :, 0], predictor(changed, None, open_)[:, :, 0])
 
 
-def test_a_masked_slot_is_hidden_from_the_others():
-    predictor = shake(MechPredictor(MechConfig(**SMALL, slots=2, mechanism="none"))).eval()
-    slots, masked = torch.randn(1, 1, 2, 16), torch.tensor([[[False, True]]])
+def outputs(model, slots, blocks, before, masked):
+    """All that a prediction tells, with actions and without."""
+    found, blind = model.predict(slots, blocks, before, masked), model.predict_without_actions(slots, masked)
+    memory = found.mechanisms if found.mechanisms is not None else ()
+    return [part for part in (found.slots, found.steps, *memory, blind.slots) if part is not None]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("slot", [0, 1])
+def test_nothing_tells_of_what_a_hidden_slot_holds(kind, slot):
+    model = shake(model_of(**kind)).eval()
+    slots, blocks, before = window(model)
+    slot %= model.config.slots
+    masked = torch.zeros(slots.shape[:3], dtype=torch.bool)
+    masked[:, 1, slot] = True
     changed = slots.clone()
-    changed[:, :, 1] = torch.randn(16)  # layer norm would not notice a constant
-    assert torch.allclose(
-        predictor(slots, None, masked=masked)[:, :, 0], predictor(changed, None, masked=masked)[:, :, 0]
-    )
+    changed[:, 1, slot] = torch.randn(16)  # layer norm would not notice a constant
+    with torch.no_grad():
+        one, two = (outputs(model, given, blocks, before, masked) for given in (slots, changed))
+        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+        open_, other = (outputs(model, given, blocks, before, None) for given in (slots, changed))
+    assert not torch.equal(open_[0], other[0])
+    assert not torch.equal(open_[-1], other[-1])
+    assert not torch.equal(open_[0][:, 1], one[0][:, 1])
 
 
 def test_a_codebook_learns_the_kinds_of_pairs_that_there_are():
@@ -145,9 +161,12 @@ def test_a_codebook_learns_the_kinds_of_pairs_that_there_are():
     with torch.no_grad():
         codes = [memory(kinds[k][None]).codes[0] for k in range(3)]
     assert len({int(code[0, 1]) for code in codes}) == 3
-    assert perplexity(torch.stack(codes), 8) > 2.0
-    assert perplexity(torch.zeros(10, dtype=torch.long), 8) == pytest.approx(1.0)
-    assert perplexity(torch.arange(8), 8) == pytest.approx(8.0)
+    assert perplexity(torch.stack(codes)) > 2.0
+
+
+def test_perplexity_counts_entries_in_use():
+    assert perplexity(torch.arange(64) % 8) == pytest.approx(8.0)
+    assert perplexity(np.full((5, 2), 3)) == pytest.approx(1.0)
 
 
 def test_the_unroll_s_agent_goes_as_the_true_one():

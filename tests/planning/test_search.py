@@ -151,3 +151,14 @@ def test_proposals_of_another_shape_are_refused():
             cross_entropy_search(
                 Bowl(np.zeros(SHAPE)), SHAPE, Budget(8, 1), np.random.default_rng(0), proposals=proposals
             )
+
+
+def test_the_spread_falls_no_further_than_it_may():
+    def narrowest(smallest):
+        seen, rng = [], np.random.default_rng(0)
+        cost = Bowl(np.zeros(SHAPE))
+        cross_entropy_search(cost, SHAPE, Budget(60, 12), rng, on_iteration=seen.append, smallest=smallest)
+        return min(float(iteration.std.min()) for iteration in seen)
+
+    assert narrowest(0.2) == pytest.approx(0.2)
+    assert narrowest(0.001) < 0.04

@@ -38,6 +38,26 @@ def make_env(swm):
     return make
 
 
+@pytest.fixture(scope="session")
+def make_shifted(swm):
+    """A fresh ``pushjepa/PushT-v1`` set to a state under some laws; without wrappers."""
+    import gymnasium
+
+    from pushjepa.pusht.shifted import ENV_ID
+
+    def make(state, physics=None, size=112):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            env = gymnasium.make(ENV_ID, physics=physics, resolution=size).unwrapped
+            env.reset(seed=0)
+        env._setup()
+        env._set_state(np.asarray(state))
+        env._set_goal_state(np.asarray(state))
+        return env
+
+    return make
+
+
 @pytest.fixture
 def states():
     """Some random states (7,) at rest."""

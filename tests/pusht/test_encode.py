@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -104,6 +107,19 @@ def test_the_seed_decides_where_slots_start(source, videosaur, tmp_path):
     first = slots(0)
     assert np.array_equal(first, slots(0))
     assert not np.allclose(first, slots(1), atol=1e-2)
+
+
+def test_the_docs_read_the_file_as_it_is(source, checkpoint, tmp_path, monkeypatch):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "pusht.md").read_text()
+    (example,) = (code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "read_slots" in code)
+    encode_dataset(
+        source, tmp_path / "data/pusht-eval/pusht.slots.safetensors", load_encoder(checkpoint, None, "cpu", 0)
+    )
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, np.ndarray] = {}
+    exec(example, names)  # noqa: S102  what is on the page
+    assert names["slots"].shape == (7, 3, 16)
+    assert names["actions"].shape == (7, 2)
 
 
 class Bright:

@@ -33,6 +33,8 @@ def test_the_cost_of_a_goal_state():
     # The environment judges every step: the nearest block counts, a later one a little less.
     late = np.stack([[agent_off, there], [there, agent_off]])
     assert cost(late, late) == pytest.approx([2.0, 0.0])
+    at_end = GoalState(goal, at_end=True)
+    assert at_end(late, late) == pytest.approx([0.0, 10.0])
     turned = goal.copy()
     turned[4] += 2 * np.pi
     assert cost(turned[None, None], turned[None, None]) == pytest.approx([0.0])

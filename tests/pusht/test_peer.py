@@ -15,7 +15,7 @@ from pushjepa.nets.peer_config import PeerConfig
 from pushjepa.planning import Budget
 from pushjepa.pusht.adapters import ActionNormaliser
 from pushjepa.pusht.peer import Peer, Tokens, build_peer, load_peer, save_peer
-from pushjepa.pusht.tasks import ExpertData, Search, make_player, peer_policy, play
+from pushjepa.pusht.tasks import Search, make_player, peer_policy, play
 
 SMALL = Search(Budget(candidates=8, iterations=2, elite_fraction=0.5), horizon=2, receding=2)
 SIZES = {"width": 16, "points": 3, "depth": 1, "heads": 2, "head_width": 8, "mlp_hidden": 32, "projector_hidden": 16}
@@ -28,15 +28,10 @@ def peer_of(size=64):
     return Peer(build_peer(config).eval(), config, STATISTICS)
 
 
-def saved(folder, size=64):
+def saved(folder, size=64, seed=0):
     peer = peer_of(size)
-    save_peer(peer, folder, preset={"name": "tiny"}, data={}, metrics={})
+    save_peer(peer, folder, preset={"name": "tiny"}, data={"seed": seed, "source": None}, metrics={})
     return peer
-
-
-@pytest.fixture(scope="module")
-def data(collection):
-    return ExpertData(collection / "pusht.h5")
 
 
 class Recorder(torch.nn.Module):
@@ -57,13 +52,13 @@ def frames_of(data, rows):
         return [torch.from_numpy(file["pixels"][row]).permute(2, 0, 1).float() for row in rows]
 
 
-def test_it_sees_now_and_the_goal_as_in_training(data):
+def test_it_sees_now_and_the_goal_as_in_training(expert_data):
     peer = peer_of()
     peer.net.encoder = recorder = Recorder(peer.net.encoder)
-    tasks = data.draw_tasks(2, 20, 11, seed=0)
-    play(data, tasks, peer_policy(peer, SMALL, 0))
-    first = data.offsets[tasks.episodes] + tasks.starts
-    goals, starts = frames_of(data, first + 20), frames_of(data, first)
+    tasks = expert_data.draw_tasks(2, 20, 11, seed=0)
+    play(expert_data, tasks, peer_policy(peer, SMALL, 0))
+    first = expert_data.offsets[tasks.episodes] + tasks.starts
+    goals, starts = frames_of(expert_data, first + 20), frames_of(expert_data, first)
     # For each environment the goal is encoded, then what there is to see now; and again for the second plan.
     assert [tuple(pixels.shape) for pixels in recorder.seen] == [(1, 3, 64, 64)] * 8
     for pixels in recorder.seen:
@@ -77,7 +72,7 @@ def test_it_sees_now_and_the_goal_as_in_training(data):
         assert not torch.equal(recorder.seen[4 + 2 * env + 1][0], starts[env])  # ten steps later
 
 
-def test_the_environment_is_given_actions_as_it_takes_them(data, monkeypatch):
+def test_the_environment_is_given_actions_as_it_takes_them(expert_data, monkeypatch):
     from stable_worldmodel.envs.pusht.env import PushT
 
     policy, plans, given = peer_policy(peer_of(), SMALL, 0), [], []
@@ -93,8 +88,8 @@ def test_the_environment_is_given_actions_as_it_takes_them(data, monkeypatch):
 
     monkeypatch.setattr(policy.solver.solver, "solve", plan)
     monkeypatch.setattr(PushT, "step", take)
-    tasks = data.draw_tasks(2, 20, 10, seed=0)
-    play(data, tasks, policy)
+    tasks = expert_data.draw_tasks(2, 20, 10, seed=0)
+    play(expert_data, tasks, policy)
     assert len(plans) == 1
     normalised = plans[0]["actions"].numpy()  # (2, 2, 10)
     assert normalised.std() > 0.1
@@ -159,23 +154,23 @@ def test_its_budget_is_our_search_s():
     assert policy.process["action"] is STATISTICS
 
 
-def test_the_same_seed_plays_the_same(data):
-    tasks = data.draw_tasks(2, 20, 10, seed=0)
+def test_the_same_seed_plays_the_same(expert_data):
+    tasks = expert_data.draw_tasks(2, 20, 10, seed=0)
     plans = []
     for seed in (3, 3, 4):
-        policy = make_player("peer", data, tasks, SMALL, seed, peer=peer_of())
+        policy = make_player("peer", expert_data, tasks, SMALL, seed, peer=peer_of())
         solver = policy.solver.solver
         solver.solve = lambda *told, solve=solver.solve: plans.append(solve(*told)) or plans[-1]
-        play(data, tasks, policy)
+        play(expert_data, tasks, policy)
     one, two, other = (plan["actions"] for plan in plans)
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
 
 
-def test_a_report_has_the_time_of_its_plans(data, tmp_path):
+def test_a_report_has_the_time_of_its_plans(expert_data, tmp_path):
     saved(tmp_path)
     (row,) = evaluate_pusht(
-        data, ["peer"], peer=tmp_path, eval_seeds=2, episodes=2, budget=10, goal_offset=10, search=SMALL
+        expert_data, ["peer"], peer=tmp_path, eval_seeds=2, episodes=2, budget=10, goal_offset=10, search=SMALL
     )
     assert (row["policy"], row["n"], row["candidates"], row["iterations"]) == ("peer", 4, 8, 2)
     assert row["replan_s_median"] > 0
@@ -189,9 +184,10 @@ def test_a_checkpoint_comes_back_as_it_was_written(tmp_path):
     theirs = read.net.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in written.net.state_dict().items())
     assert not read.net.training
+    assert read.learned == {"seed": 0, "source": None}
 
 
-def test_what_is_no_peer_is_one_line(data, tmp_path):
+def test_what_is_no_peer_is_one_line(tmp_path):
     folder = tmp_path / "peer"
     with pytest.raises(ValueError, match=r"config\.json is missing"):
         load_peer(folder)
@@ -213,11 +209,17 @@ def test_what_is_no_peer_is_one_line(data, tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_a_game_without_its_peer_is_one_line(data, tmp_path):
+def test_it_is_not_measured_on_what_it_learned_from(expert_data, tmp_path):
+    saved(tmp_path, seed=5)
+    with pytest.raises(ValueError, match="both were collected with seed 5"):
+        evaluate_pusht(expert_data, ["random", "peer"], peer=tmp_path)
+
+
+def test_a_game_without_its_peer_is_one_line(expert_data, tmp_path):
     with pytest.raises(ValueError, match="'peer' needs a checkpoint folder: --peer"):
-        evaluate_pusht(data, ["peer"])
+        evaluate_pusht(expert_data, ["peer"])
     saved(tmp_path, size=32)
     with pytest.raises(ValueError, match=r"sees frames of 32 px, .* holds 64 px"):
-        evaluate_pusht(data, ["peer"], peer=tmp_path)
+        evaluate_pusht(expert_data, ["peer"], peer=tmp_path)
     with pytest.raises(ValueError, match="the player 'peer' needs a peer"):
-        make_player("peer", data, data.draw_tasks(1, 20, 10, 0), SMALL, 0)
+        make_player("peer", expert_data, expert_data.draw_tasks(1, 20, 10, 0), SMALL, 0)

@@ -1,12 +1,26 @@
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pushjepa.pusht.geometry import OUTLINE, clearance, place
-from pushjepa.pusht.simulator import PushTPhysics, Simulator
+from pushjepa.pusht.geometry import OUTLINE, clearance, place, pose_error
+from pushjepa.pusht.shifts import DESCRIPTIONS, SHIFTS, find_shift
+from pushjepa.pusht.simulator import _LIMITS, BLOCK_SHAPES, PushTPhysics, Simulator, block_parts, build_space
 
 AT_REST = np.array([100.0, 100.0, 300.0, 300.0, 0.5, 0.0, 0.0])
+#: px that a shift moves the block's end from where the same actions bring it as a rule, at least and on average.
+MARGIN = 8.0
+
+laws = st.builds(
+    PushTPhysics,
+    block_shape=st.sampled_from(BLOCK_SHAPES),
+    **{name: st.floats(low, high) for name, (low, high) in _LIMITS.items()},
+)
 
 
 def toward_the_block(state, rng, steps=30):
@@ -102,3 +116,111 @@ def test_looking_at_contacts_changes_nothing(states):
     before = Simulator().run(states[0], actions)
     Simulator().contacts(states[0], actions)
     assert np.array_equal(before, Simulator().run(states[0], actions))
+
+
+@pytest.mark.parametrize("name", SHIFTS)
+def test_every_shift_changes_what_the_same_actions_do(states, name):
+    rng, apart = np.random.default_rng(2), []
+    for state in states:
+        actions = toward_the_block(state, rng)
+        as_a_rule, shifted = (Simulator(physics).run(state, actions)[-1] for physics in (None, SHIFTS[name]))
+        apart.append(float(pose_error(shifted[2:5], as_a_rule[2:5])))
+    assert np.mean(apart) > MARGIN
+    assert (np.array(apart) > 1.0).sum() >= len(states) / 2, "not one lucky hit"
+
+
+def test_every_shift_is_told_in_a_line():
+    assert set(DESCRIPTIONS) == set(SHIFTS)
+    assert all(line and "\n" not in line for line in DESCRIPTIONS.values())
+    assert PushTPhysics() not in SHIFTS.values()
+    assert find_shift("big-block").block_scale == 42.0
+    with pytest.raises(ValueError, match="unknown shift 'moon'; choose one of big-block, "):
+        find_shift("moon")
+
+
+def test_an_agent_goes_as_far_as_its_gain_says():
+    for gain in (0.5, 2.0):
+        first = Simulator(PushTPhysics(agent_gain=gain)).run(AT_REST, np.array([[1.0, 0.0]]))[0]
+        assert first[0] - 100.0 == pytest.approx(gain * 29.567, abs=1e-2)
+
+
+def test_a_block_glides_within_a_run_and_rests_where_a_run_begins():
+    start = np.array([300.0, 284.5, 300.0, 300.0, 0.0, 0.0, 0.0])
+    push_and_leave = np.array([[0.0, 0.4]] * 2 + [[0.0, -1.0]] * 2 + [[0.0, 0.0]] * 6)
+    gliding = Simulator(SHIFTS["gliding"])
+    ways = [simulator.run(start, push_and_leave)[:, 3] for simulator in (Simulator(), gliding)]
+    assert ways[0][3] == ways[0][-1], "as a rule it stops when it is left"
+    assert ways[1][-1] - ways[1][3] > 10.0
+    half = gliding.run(start, push_and_leave[:4])[-1]
+    assert gliding.run(half, push_and_leave[4:])[-1, 3] == half[3], "a state holds no velocity of the block"
+
+
+def test_friction_drags_the_block_along():
+    start = np.array([150.0, 284.9, 300.0, 300.0, 0.0, 0.0, 0.0])
+    brush = np.array([[0.5, 0.02]] * 8)
+    ends = [Simulator(PushTPhysics(friction=friction)).run(start, brush)[-1] for friction in (0.0, 1.0)]
+    assert abs(ends[0][2] - 300.0) < 3.0
+    assert ends[1][2] > 310.0
+
+
+def test_a_block_is_turned_least_at_its_centre_of_gravity():
+    """Pushed sideways at one place of the stem, it turns the other way when the centre lies beyond that place."""
+    start = np.array([260.0, 366.0, 300.0, 300.0, 0.0, 0.0, 0.0])
+    push = np.array([[0.3, 0.0]] * 5)
+    turned = [Simulator(PushTPhysics(centre_of_gravity=offset)).run(start, push)[-1, 4] for offset in (0.0, 21.0, 50.0)]
+    turned = [(angle + np.pi) % (2 * np.pi) - np.pi for angle in turned]
+    assert turned[0] < -0.1
+    assert abs(turned[1]) < 0.05
+    assert turned[2] > 0.1
+
+
+def test_the_standard_parts_are_the_expert_s_tee():
+    corners = np.concatenate(block_parts(PushTPhysics()))
+    assert {tuple(corner) for corner in OUTLINE} <= {tuple(corner) for corner in corners}
+    assert clearance(corners, np.zeros(3)).max() == 0.0
+
+
+@pytest.mark.parametrize("shape", BLOCK_SHAPES)
+def test_bodies_have_the_corners_that_are_drawn(shape):
+    physics = PushTPhysics(block_shape=shape, block_scale=17.0)
+    _, _, block = build_space(physics)
+    held = {tuple(map(tuple, np.sort(np.array(part.get_vertices()), axis=0))) for part in block.shapes}
+    assert held == {tuple(map(tuple, np.sort(part, axis=0))) for part in block_parts(physics)}
+
+
+@given(laws)
+def test_laws_survive_their_dict(physics):
+    assert PushTPhysics.from_dict(json.loads(json.dumps(physics.to_dict()))) == physics
+    assert PushTPhysics.from_dict({}) == PushTPhysics()
+
+
+@settings(max_examples=15)
+@given(laws, st.integers(0, 1000))
+def test_a_state_stays_finite_under_any_laws(physics, seed):
+    actions = toward_the_block(AT_REST, np.random.default_rng(seed), 12)
+    assert np.isfinite(Simulator(physics).run(AT_REST, actions)).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"block_scale": 99.0}, r"^physics block_scale must lie in \[10, 60\], got 99$"),
+        ({"agent_radius": 0.0}, "agent_radius"),
+        ({"friction": -0.1}, r"friction must lie in \[0, 2\]"),
+        ({"centre_of_gravity": 61}, "centre_of_gravity"),
+        ({"damping": float("nan")}, "damping must be a finite number"),
+        ({"agent_gain": True}, "agent_gain must be a finite number, got True"),
+        ({"agent_gain": "much"}, "finite number, got 'much'"),
+        ({"block_shape": "moon"}, "unknown block_shape 'moon'; choose one of tee, small_tee"),
+        ({"block_shape": ["tee"]}, "unknown block_shape"),
+        ({"block_mass": 2.0}, "unknown physics option 'block_mass'; known: agent_gain"),
+    ],
+)
+def test_bad_laws_are_refused_in_a_line(values, message):
+    with pytest.raises(ValueError, match=message):
+        PushTPhysics.from_dict(values)
+
+
+def test_laws_cannot_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PushTPhysics().damping = 0.5

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pushjepa.physics import Physics, mirror_block, mirror_state
+from pushjepa.physics import BLOCK_SHAPES, Physics, block_parts, mirror_block, mirror_state, place
+from pushjepa.physics.parameters import LIMITS as LIMITS
 from pushjepa.relay import MATCH_TURNS, STAGES, Match, MatchSetup, PhysicsChange, Scene, other
 
 ICE = Physics(damping=0.9)
@@ -31,7 +32,7 @@ def play_out(match, rng):
 
 @st.composite
 def setups(draw):
-    turns = sorted(draw(st.sets(st.integers(1, 9), max_size=2)))
+    turns = sorted(draw(st.sets(st.integers(0, 9), max_size=2)))
     return MatchSetup(
         stage=draw(st.sampled_from(list(STAGES))),
         seed=draw(st.integers(0, 2**40)),
@@ -73,6 +74,97 @@ def test_a_change_of_physics_holds_from_its_turn_on():
     apart = [not np.array_equal(a, b) for a, b in zip(plain.states, changed.states, strict=True)]
     assert not any(apart[:4])
     assert any(apart[4:])
+
+
+def test_a_change_takes_the_place_of_those_at_its_turn_or_later():
+    setup = MatchSetup("open", 1).with_change(3, BIG).with_change(6, ICE)
+    assert setup.changes == (PhysicsChange(3, BIG), PhysicsChange(6, ICE))
+    assert setup.with_change(6, BIG).changes == (PhysicsChange(3, BIG),)  # holds already
+    assert setup.with_change(4, ICE).changes == (PhysicsChange(3, BIG), PhysicsChange(4, ICE))
+    assert setup.with_change(0, Physics()).changes == ()
+    assert setup.with_change(0, ICE).changes == (PhysicsChange(0, ICE),)
+    with pytest.raises(ValueError, match=r"0 ... 9"):
+        setup.with_change(10, ICE)
+
+
+def test_laws_changed_before_the_first_turn_leave_the_start_where_it_is():
+    giant = Physics(block_scale=1.6)
+    for seed in range(60):  # with some of them a giant block would have started elsewhere
+        match, plain = Match(MatchSetup("gate", seed)), Match(MatchSetup("gate", seed))
+        match.change_physics(0, giant)
+        assert np.array_equal(match.state, plain.state)
+        again = MatchSetup.from_dict(json.loads(json.dumps(match.setup.to_dict())))
+        assert np.array_equal(again.start_state(), plain.state)
+        assert match.physics == Match(again).physics == giant
+
+
+@settings(max_examples=10, deadline=None)
+@given(told=st.lists(st.tuples(st.integers(0, 9), st.sampled_from([ICE, BIG, Physics()])), max_size=6))
+def test_a_match_whose_laws_were_changed_as_it_went_replays_bit_for_bit(told):
+    match = Match(MatchSetup("open", 1))
+    rng = np.random.default_rng(5)
+    while not match.over:
+        for turn, physics in told:
+            if turn == match.turn:
+                match.change_physics(min(9, turn + len(told) % 2), physics)
+        match.play(rng.uniform(-1, 1, (5, 2)))
+    again = Match.restore(MatchSetup.from_dict(json.loads(json.dumps(match.setup.to_dict()))), match.blocks)
+    assert np.array_equal(again.states, match.states)
+    assert np.array_equal(again.frames(32), match.frames(32))
+
+
+def test_laws_of_a_turn_that_was_played_stay_as_they_were():
+    match = Match(MatchSetup("open", 1))
+    match.play(np.zeros((5, 2)))
+    with pytest.raises(ValueError, match="turn 0 has been played"):
+        match.change_physics(0, ICE)
+    with pytest.raises(ValueError, match="whole number"):
+        match.change_physics(1.5, ICE)
+    assert match.setup.changes == ()
+
+
+def test_a_frame_that_was_drawn_before_a_change_is_drawn_anew():
+    match = Match(MatchSetup("open", 1))
+    match.play(np.zeros((5, 2)))
+    before = match.frames(64)
+    match.change_physics(2, BIG)
+    assert np.array_equal(match.frames(64), before)
+    match.change_physics(1, BIG)
+    frames = match.frames(64)
+    assert np.array_equal(frames[0], before[0])
+    assert np.array_equal(frames[1], Scene(match.stage, 64, "tee", 1.3).draw(match.state))
+
+
+def any_laws(rng, extreme):
+    """Laws drawn from their whole ranges, or from the ends of them."""
+    ends = {name: float(rng.choice(r) if extreme else rng.uniform(*r)) for name, r in LIMITS.items()}
+    return Physics(block_shape=str(rng.choice(BLOCK_SHAPES)), **ends)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("extreme", [False, True])
+def test_twenty_changes_in_a_match_keep_every_turn_finite_and_everything_on_the_board(stage, extreme):
+    for seed in range(4):
+        match, rng = Match(MatchSetup(stage, seed)), np.random.default_rng(seed)
+        for turn in range(MATCH_TURNS):
+            for ahead in (0, 1):
+                match.change_physics(min(9, turn + ahead), any_laws(rng, extreme))
+            # Straight at the block, so that somebody stands in its way when it grows.
+            at = 0 if match.to_move == "p1" else 2
+            towards = match.state[4:6] - match.state[at : at + 2]
+            aim = towards / max(float(np.abs(towards).max()), 1.0)
+            steps = match.play(np.clip(aim + rng.uniform(-0.3, 0.3, (5, 2)), -1, 1))
+            assert np.isfinite(steps).all()
+            assert steps[:, :4].min() > 4 + 16 - 6  # nobody is pushed into the wall
+            assert steps[:, :4].max() < 508 - 16 + 6
+            physics = match.setup.physics_at(turn)
+            corners = np.concatenate(
+                [place(part, *steps[-1, 4:7]) for part in block_parts(physics.block_shape, physics.block_scale)]
+            )
+            assert corners.min() > 0  # and by the end of a turn the block has come out of it
+            assert corners.max() < 512
+        assert match.over
+        assert len(match.setup.changes) >= 8  # by chance a law may follow itself
 
 
 def test_a_frame_shows_the_block_of_the_coming_turn():
@@ -174,7 +266,7 @@ def test_put_down_positions_are_checked():
         ({"stage": "open", "seed": 0, "speed": 3}, "unknown match setup option 'speed'"),
         ({"stage": "open", "seed": 0, "physics": {"damping": 4}}, "damping"),
         ({"stage": "open", "seed": 0, "physics": 4}, "physics must be a dict"),
-        ({"stage": "open", "seed": 0, "changes": [{"turn": 0, "physics": {}}]}, "1 ... 9"),
+        ({"stage": "open", "seed": 0, "changes": [{"turn": 10, "physics": {}}]}, "0 ... 9"),
         ({"stage": "open", "seed": 0, "changes": [{"turn": 2}]}, "needs 'physics'"),
         ({"stage": "open", "seed": 0, "changes": [{"turn": t, "physics": {}} for t in (4, 2)]}, "in order"),
         ({"stage": "open", "seed": 0, "changes": 3}, "list"),

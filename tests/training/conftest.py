@@ -1,8 +1,10 @@
-"""A tiny preset and a tiny episode store, for whole training runs in seconds."""
+"""A tiny preset, a tiny episode store and a few trajectories of Push-T, for whole training runs in seconds."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,3 +87,34 @@ def run(tiny: Preset, episodes: Path, tmp_path_factory: pytest.TempPathFactory) 
     out = tmp_path_factory.mktemp("run")
     train(tiny, TrainingOptions(episodes, out, device="cpu", threads=1))
     return out
+
+
+@pytest.fixture(scope="session")
+def trajectories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collection of five expert trajectories of Push-T, without their frames."""
+    from pushjepa.pusht.collect import CollectOptions, collect
+
+    folder = tmp_path_factory.mktemp("trajectories")
+    collect(folder, CollectOptions(episodes=5, seed=2, limit=60), workers=1)
+    return folder
+
+
+@pytest.fixture
+def train_in_two_sittings(monkeypatch: pytest.MonkeyPatch) -> Callable[[Preset, TrainingOptions, Any], None]:
+    """Train a preset, with a break before the fourth step of a phase, whose module is given."""
+
+    def run(preset: Preset, options: TrainingOptions, phase: Any) -> None:
+        begin = phase.on_train_batch_start
+
+        def stop(self: Any, batch: object, batch_idx: int) -> None:
+            if self.global_step == 3:
+                raise KeyboardInterrupt
+            begin(self, batch, batch_idx)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(phase, "on_train_batch_start", stop)
+            with pytest.raises((KeyboardInterrupt, SystemExit, RuntimeError)):
+                train(preset, options)
+        train(preset, options)
+
+    return run

@@ -12,10 +12,13 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
         "mechjepa": ["scenes", "latents"],
         "pusht-compact": pusht,
         "pusht-peer": ["joint"],
+        "pusht-peer-frozen": ["latents"],
         "pusht-slots": pusht,
         "vit-tiny": ["scenes", "joint", "latents"],
     }
-    tasks = {"mechjepa": "pusht", "pusht-compact": "pusht", "pusht-slots": "pusht", "pusht-peer": "peer"}
+    tasks = {"mechjepa": "pusht", "pusht-compact": "pusht", "pusht-slots": "pusht", "pusht-peer": "peer"} | {
+        "pusht-peer-frozen": "peer"
+    }
     assert preset_names() == sorted(recipes)
     for name, kinds in recipes.items():
         preset = load_preset(name)
@@ -48,16 +51,23 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
             "[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nflip = true",
             "flip is for turns and prior only",
         ),
-        ("[[phase]]\nkind = 'prior'\nsteps = 1\nbatch = 1\nlearning_rate = 1", "the phase prior are for Push-T only"),
+        ("[[phase]]\nkind = 'prior'\nsteps = 1\nbatch = 1\nlearning_rate = 1", "the phase prior are for Push-T"),
         (
             "task = 'pusht'\n[[phase]]\nkind = 'prior'\nsteps = 1\nbatch = 1\nlearning_rate = 1",
             "trains the action prior, and prior_hidden is 0",
         ),
         (
             "[[phase]]\nkind = 'latents'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nmemory_rate = 1e-3",
-            "memory_rate and the phase prior are for Push-T only",
+            "played and the phase prior are for Push-T",
         ),
         ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nfrozen_unroll = true", "latents only"),
+        (
+            "[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nplayed = 0.5",
+            "played is for scenes only",
+        ),
+        ("[[phase]]\nkind = 'scenes'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nplayed = 1.5", "played is a share"),
+        ("[[phase]]\nkind = 'prior'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nbranches = 5", "branches is for scenes"),
+        ("[[phase]]\nkind = 'turns'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nbranches = -1", "must not be negative"),
         ("[loss]\nsig = 1\n[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1", "unknown option 'sig'"),
     ],
 )
@@ -70,6 +80,7 @@ def test_a_bad_preset_is_refused_with_one_line(text: str, words: str) -> None:
 def test_an_unknown_preset_lists_those_there_are() -> None:
     with pytest.raises(
         ValueError,
-        match="unknown preset 'big'; choose one of compact, mechjepa, pusht-compact, pusht-peer, pusht-slots, vit-tiny",
+        match="unknown preset 'big'; choose one of compact, mechjepa, pusht-compact, pusht-peer, pusht-peer-frozen, "
+        "pusht-slots, vit-tiny",
     ):
         load_preset("big")

@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 
 pytest.importorskip("pygame", reason="pygame is not installed")
 
-from pushjepa.pusht.collect import CollectOptions, collect, read_trajectories
+from pushjepa.nets.mech import MechJEPA
+from pushjepa.pusht.branches import LEAD, STEPS, make_branches
+from pushjepa.pusht.collect import Trajectories, read_trajectories
 from pushjepa.pusht.expert import Trajectory
 from pushjepa.pusht.geometry import OUTLINE, clearance, place
 from pushjepa.pusht.model import load_pusht_model
@@ -22,6 +24,7 @@ from pushjepa.pusht.simulator import Simulator
 from pushjepa.runtime.contract import Context
 from pushjepa.training.presets import parse_preset
 from pushjepa.training.pusht_batches import (
+    GoalBatch,
     PushTBatch,
     PushTFrames,
     PushTGoals,
@@ -29,10 +32,11 @@ from pushjepa.training.pusht_batches import (
     PushTTurns,
     PushTWindows,
     random_state,
+    turn_batch,
     turn_states,
     turn_vectors,
 )
-from pushjepa.training.pusht_modules import SlotLatentsPhase, block_moves
+from pushjepa.training.pusht_modules import SlotLatentsPhase, block_moves, off_by
 from pushjepa.training.recipe import TrainingOptions, train
 
 TINY = """
@@ -61,6 +65,8 @@ prior_blocks = 2
 kind = "scenes"
 steps = 4
 batch = 8
+played = 0.5
+branches = 3
 learning_rate = 1e-3
 warmup_steps = 2
 validate_every = 2
@@ -83,11 +89,14 @@ learning_rate = 1e-3
 matrix_rate = 1e-2
 warmup_steps = 2
 moved = 0.5
+flip = true
+branches = 3
 validate_every = 2
 validation = 64
 [[phase]]
 kind = "latents"
 frozen_unroll = true
+branches = 2
 steps = 4
 batch = 16
 learning_rate = 1e-3
@@ -115,15 +124,13 @@ def ramp(length):
 
 @pytest.fixture(scope="module")
 def windows():
-    from pushjepa.pusht.collect import Trajectories
-
     return PushTWindows(Trajectories.of([ramp(23), ramp(4), ramp(12)], [True, True, True]), 3, 5)
 
 
 def test_frames_and_actions_belong_together(windows):
-    # The second trajectory is shorter than a block; the others have one window for each row with a block after it.
-    assert len(windows) == 18 + 7
-    rows, batch = windows.at(np.array([17]))
+    # The second trajectory is shorter than a block; the others have windows at rows 0, 5, 10, and from row 11 at each.
+    assert len(windows) == 10 + 2
+    rows, batch = windows.at(np.array([9]))
     assert rows.tolist() == [[7, 12, 17, 22]]
     assert batch.states[0, :, 0].tolist() == [7, 12, 17, 22]
     assert batch.blocks[0, :, :, 0] * 1000 == pytest.approx(np.array([range(7, 12), range(12, 17), range(17, 22)]))
@@ -133,28 +140,41 @@ def test_frames_and_actions_belong_together(windows):
 
 
 def test_a_start_is_padded_as_play_pads_it(windows):
-    rows, batch = windows.at(np.array([0, 6]))
-    assert rows.tolist() == [[0, 0, 0, 5], [1, 1, 6, 11]]
+    rows, batch = windows.at(np.array([0, 1]))
+    assert rows.tolist() == [[0, 0, 0, 5], [0, 0, 5, 10]]
     assert batch.known.tolist() == [[False, False, True], [False, True, True]]
     assert not batch.blocks[0, :2].any()
-    assert batch.blocks[1, 1, :, 0] * 1000 == pytest.approx(np.arange(1, 6))
+    assert batch.blocks[1, 1, :, 0] * 1000 == pytest.approx(np.arange(0, 5))
     assert not batch.before.any()
     assert batch.steps[0, 0, :, 0].tolist() == [0] * 5
 
 
 def test_windows_do_not_cross_trajectories(windows):
     rows, _ = windows.boundaries(np.arange(len(windows)))
-    third = rows[18:]
+    third = rows[10:]
     assert third.min() == 27
-    assert rows[:18].max() == 22
+    assert rows[:10].max() == 22
+
+
+def test_no_window_says_of_a_moving_agent_that_it_rests(trajectories):
+    """Neither of a trajectory that begins in motion, nor of a branch, which leaves in the middle of one."""
+    whole = read_trajectories(trajectories)
+    branches = make_branches(whole, 40, 1, workers=1)
+    cut = PushTWindows(Trajectories.join([whole, branches]), 3, 5)
+    rows, batch = cut.at(np.arange(len(cut)))
+    first = np.concatenate([whole.offsets, len(whole.states) + branches.offsets])
+    moving = torch.from_numpy(np.hypot(*cut.states[rows[:, 0], 5:].T) > 1.0)
+    told = torch.where(batch.known[:, 0], batch.before.abs().amax(-1), torch.zeros(()))
+    assert not (moving & (told == 0)).any(), "the oldest boundary knows the action before it"
+    assert np.isin(rows[~batch.known[:, 0].numpy(), 0], first).all()
+    leaving = len(whole.states) + branches.offsets + branches.lengths - 1 - STEPS
+    assert np.isin(leaving[branches.lengths == LEAD + 1 + STEPS], rows[:, -2]).all(), "the row of leaving has a window"
 
 
 @pytest.mark.parametrize(("share", "wanted"), [(0.0, 0.4), (0.5, 0.7), (1.0, 1.0)])
 def test_moved_blocks_are_drawn_as_often_as_asked(share, wanted, rng):
     """Two fifths of all windows move; whatever is not drawn apart is drawn from all."""
-    from pushjepa.pusht.collect import Trajectories
-
-    still = ramp(35)
+    still = ramp(31)
     still.states[:] = still.states[0]
     cut = PushTWindows(Trajectories.of([still, ramp(25)], [True, True]), 3, 5)
     assert cut.moved.mean() == pytest.approx(0.4)
@@ -162,8 +182,6 @@ def test_moved_blocks_are_drawn_as_often_as_asked(share, wanted, rng):
 
 
 def test_a_goal_lies_ahead_on_its_own_trajectory_and_what_was_done_leads_there():
-    from pushjepa.pusht.collect import Trajectories
-
     trajectories = Trajectories.of([ramp(23), ramp(4)], [True, True])
     trajectories.states[23:] += 100.0  # the second one's rows are told apart by their numbers
     phase = replace(parse_preset("tiny", TINY).phases[4], batch=400, reach=12, blur=0.0, flip=False)
@@ -200,6 +218,31 @@ def test_a_turned_and_mirrored_board_obeys_the_same_law(quarters, mirrored, rng)
     assert moved >= 8
 
 
+def test_turned_windows_obey_the_law(trajectories):
+    """``flip`` turns states, actions and what came before alike."""
+    cut = PushTWindows(read_trajectories(trajectories), 3, 5)
+    _, batch = cut.at(np.arange(60, 100))
+    quarters, mirrored = np.arange(40) % 4, np.arange(40) % 8 > 3
+    turned = turn_batch(batch, quarters, mirrored)
+    there = turned.states[:, :-1, :2] - 255.5
+    assert torch.allclose(there.norm(dim=-1), (batch.states[:, :-1, :2] - 255.5).norm(dim=-1), atol=1e-3)
+    for row in range(0, 40, 3):
+        start, blocks = turned.states[row, -2].numpy(), turned.blocks[row, -1].numpy()
+        played = Simulator().run(start, blocks)
+        assert played[:, :2] == pytest.approx(turned.steps[row, -1, :, :2].numpy(), abs=0.05)
+        told = turned.blocks[row, -2, -1].numpy()
+        if np.hypot(*told) > 0.05:
+            assert told @ start[5:] > 0, "an agent moves where it was last told to"
+
+
+def test_flipped_turns_are_drawn_at_random(trajectories):
+    phase = parse_preset("tiny", TINY).phases[2]
+    cut = PushTWindows(read_trajectories(trajectories), 3, 5)
+    plain, flipped = (PushTTurns(cut, replace(phase, flip=flip, batch=400, blur=0.0), 1)[0] for flip in (False, True))
+    same = (plain.states == flipped.states).flatten(1).all(1).float().mean()
+    assert 0.05 < same < 0.25  # one in eight
+
+
 def test_a_block_moves_when_it_shifts_or_turns():
     states = torch.zeros(1, 4, 7)
     steps = torch.zeros(1, 3, 5, 7)
@@ -210,16 +253,9 @@ def test_a_block_moves_when_it_shifts_or_turns():
     assert block_moves(batch).tolist() == [[True, True, False]]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pusht")
-    collect(folder, CollectOptions(episodes=5, seed=2, limit=60), workers=1)
-    return folder
-
-
-def test_batches_are_functions_of_their_number(data):
+def test_batches_are_functions_of_their_number(trajectories):
     preset = parse_preset("tiny", TINY)
-    cut = PushTWindows(read_trajectories(data), 3, 5)
+    cut = PushTWindows(read_trajectories(trajectories), 3, 5)
     for batches in (
         PushTScenes(32, 4, 1),
         PushTFrames(cut, 32, preset.phases[1], 1),
@@ -230,9 +266,9 @@ def test_batches_are_functions_of_their_number(data):
         assert not torch.equal(one[0], other[0])
 
 
-def test_frames_show_their_states(data):
+def test_frames_show_their_states(trajectories):
     preset = parse_preset("tiny", TINY)
-    batch = PushTFrames(PushTWindows(read_trajectories(data), 3, 5), 32, preset.phases[1], 1)[0]
+    batch = PushTFrames(PushTWindows(read_trajectories(trajectories), 3, 5), 32, preset.phases[1], 1)[0]
     drawn = PushTScene(32).draw_many(batch.states[2].numpy().astype(np.float64))
     assert (batch.items[2].numpy() != drawn).mean() < 0.01  # float32 states may round to another pixel
 
@@ -247,10 +283,50 @@ def test_random_scenes_are_possible_ones(rng):
     assert near > 25, "most of what a planner asks about is near the block"
 
 
+def test_a_share_of_the_scenes_was_played(trajectories):
+    states = read_trajectories(trajectories).states
+    batch = PushTScenes(32, 40, 1, states, 0.75)[0]
+    about_the_middle = {tuple(np.sort(np.abs(row[:2] - 255.5)).round(2)) for row in states}
+    played = [
+        tuple(np.sort(np.abs(row[:2] - 255.5)).round(2)) in about_the_middle for row in batch.states.double().numpy()
+    ]
+    assert sum(played) == 30, "turned and mirrored, an agent keeps its distances from the middle"
+    assert not any(played[:10])
+
+
+def test_what_happens_is_not_asked_for_where_agent_or_block_are_hidden(trajectories):
+    """Nobody could tell it there; the hidden slots themselves are to be predicted all the same."""
+    preset = parse_preset("tiny", TINY)
+    torch.manual_seed(0)
+    model = MechJEPA(preset.model)
+    phase = SlotLatentsPhase(model, replace(preset.phases[3], masked=0.3), preset.loss, 1)
+    _, batch = PushTWindows(read_trajectories(trajectories), 3, 5).at(np.arange(30, 90))
+    batch = batch._replace(items=torch.randn(60, 4, 3, 16))
+    hidden = phase.masks(batch.items[:, :-1])[..., :2].any(-1)
+    assert 0.3 < hidden.float().mean() < 0.7
+    steps = batch.steps.clone()
+    steps[hidden] += 50.0
+    model.memory.requires_grad_(False).eval()  # its codebook would learn from being looked at
+    told, other = (phase.losses(given)[0] for given in (batch, batch._replace(steps=steps)))
+    assert {name: loss.item() for name, loss in told.items()} == {name: loss.item() for name, loss in other.items()}
+    phase.phase = replace(phase.phase, masked=1.0)
+    assert set(phase.losses(batch)[0]) == {"pred", "state", "pred_state", "codes"}
+
+
+def test_a_plan_is_off_by_its_first_block_s_actions_while_the_goal_is_ahead():
+    plans, known = torch.zeros(1, 2, 5, 2), torch.ones(1, 2, 5, dtype=torch.bool)
+    known[0, 0, 3:] = known[0, 1] = False
+    proposed = torch.full((1, 2, 2, 5, 2), 9.0)
+    proposed[0, 0, 0, :3] = torch.tensor([0.3, 0.4])
+    proposed[0, 1, 0, :3] = 0.0
+    batch = GoalBatch(torch.zeros(1, 2, 7), torch.zeros(1, 2), plans, known)
+    assert off_by(proposed, batch).tolist() == [[pytest.approx(0.5), 0.0]]
+
+
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory) -> Path:
+def run(trajectories, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    train(parse_preset("tiny", TINY), TrainingOptions(data, out, device="cpu", threads=1))
+    train(parse_preset("tiny", TINY), TrainingOptions(trajectories, out, device="cpu", threads=1))
     return out
 
 
@@ -271,20 +347,9 @@ def test_a_run_ends_in_a_model_that_imagines(run, rng):
     assert "masked 0.2" in card
 
 
-def test_a_stopped_run_resumes_to_the_very_same_weights(run, data, tmp_path, monkeypatch):
-    begin, preset = SlotLatentsPhase.on_train_batch_start, parse_preset("tiny", TINY)
-
-    def stop_once(self, batch, batch_idx):
-        if self.global_step == 3:
-            raise KeyboardInterrupt
-        begin(self, batch, batch_idx)
-
-    options = TrainingOptions(data, tmp_path, device="cpu", threads=1)
-    monkeypatch.setattr(SlotLatentsPhase, "on_train_batch_start", stop_once)
-    with pytest.raises((KeyboardInterrupt, SystemExit, RuntimeError)):
-        train(preset, options)
-    monkeypatch.setattr(SlotLatentsPhase, "on_train_batch_start", begin)
-    train(preset, options)
+def test_a_stopped_run_resumes_to_the_very_same_weights(run, trajectories, tmp_path, train_in_two_sittings):
+    options = TrainingOptions(trajectories, tmp_path, device="cpu", threads=1)
+    train_in_two_sittings(parse_preset("tiny", TINY), options, SlotLatentsPhase)
     one, two = (load_file(p / "checkpoint" / "model.safetensors") for p in (run, tmp_path))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -304,13 +369,15 @@ def test_the_prior_alone_learns_in_its_phase(run):
     assert changed == {"prior"}
 
 
-def test_pretraining_needs_no_actions(run, data, tmp_path):
+def test_pretraining_needs_no_actions(run, trajectories, tmp_path):
     """What is learned without actions is predicted with them too, at first; then actions are brought in."""
     latents = TINY[
         TINY.rindex("[[phase]]", 0, TINY.index('kind = "latents"')) : TINY.index('[[phase]]\nkind = "prior"')
     ]
-    blind = TINY[: TINY.index("[[phase]]")] + latents.replace("frozen_unroll = true", "action_free = true")
-    folder = train(parse_preset("blind", blind), TrainingOptions(data, tmp_path, device="cpu", threads=1))
+    blind = TINY[: TINY.index('[[phase]]\nkind = "joint"')] + latents.replace(
+        "frozen_unroll = true", "action_free = true"
+    )
+    folder = train(parse_preset("blind", blind), TrainingOptions(trajectories, tmp_path, device="cpu", threads=1))
     net = load_pusht_model(folder).net
     torch.manual_seed(0)
     slots, blocks = torch.randn(2, 3, 3, 16), torch.rand(2, 3, 5, 2)
@@ -323,9 +390,9 @@ def test_pretraining_needs_no_actions(run, data, tmp_path):
     assert not torch.equal(free, slots)
 
 
-def test_another_architecture_is_refused(run, data, tmp_path):
+def test_another_architecture_is_refused(run, trajectories, tmp_path):
     other = parse_preset("other", TINY.replace("width = 16", "width = 8", 1))
     with pytest.raises(ValueError, match="width=16, this preset 8: another architecture"):
-        train(other, TrainingOptions(data, tmp_path, run / "checkpoint", device="cpu", threads=1))
+        train(other, TrainingOptions(trajectories, tmp_path, run / "checkpoint", device="cpu", threads=1))
     with pytest.raises(ValueError, match="holds no Push-T trajectories"):
         train(parse_preset("tiny", TINY), TrainingOptions(tmp_path, tmp_path / "o", device="cpu", threads=1))

@@ -26,6 +26,8 @@ from pushjepa.cli.train import run_recipe
 if TYPE_CHECKING:
     from pushjepa.evaluation.results import Row
     from pushjepa.pusht.collect import Trajectories
+    from pushjepa.pusht.model import PushTModel
+    from pushjepa.pusht.tasks import ExpertData
 
 HELD_OUT = Path("data/pusht-eval/pusht.h5")  #: where the docs have people collect held-out trajectories
 PushTModelOption = Annotated[
@@ -58,8 +60,9 @@ def collect(
     from pushjepa.pusht.collect import CollectOptions, export_hdf5
     from pushjepa.pusht.collect import collect as run
 
+    options = CollectOptions(episodes, seed, limit)
     with progress_bar("trajectories") as report:
-        found = run(out, CollectOptions(episodes, seed, limit), workers, report)
+        found = run(out, options, workers, report)
     rows = expert_rows(found)
     for row in rows:
         low, high = (100 * bound for bound in row["success_rate_ci"])
@@ -69,7 +72,7 @@ def collect(
         )
     if frames:
         with progress_bar("drawing") as report:
-            export_hdf5(found, out / "pusht.h5", size, report)
+            export_hdf5(found, out / "pusht.h5", size, report, options)
         say(f"{out / 'pusht.h5'} ({(out / 'pusht.h5').stat().st_size / 1e6:,.0f} MB)")
     if json is not None:
         write_results(json, make_results(command_line(), seed, rows))
@@ -78,7 +81,7 @@ def collect(
 @app.command()
 def train(
     preset: Annotated[
-        str, typer.Option(help="pusht-compact, pusht-slots, pusht-peer, mechjepa, or a .toml file.")
+        str, typer.Option(help="pusht-slots, pusht-compact, pusht-peer, pusht-peer-frozen, mechjepa, or a .toml file.")
     ] = "pusht-compact",
     data: Annotated[Path, typer.Option(help="Trajectories, from `pushjepa pusht collect`.")] = Path("data/pusht"),
     out: Annotated[Path | None, typer.Option(help="Folder of the run. (default: runs/PRESET)")] = None,
@@ -120,13 +123,14 @@ def evaluate(
 
     try:
         from pushjepa.evaluation.pusht import evaluate_pusht
-        from pushjepa.pusht.tasks import ExpertData, Search
+        from pushjepa.pusht.tasks import Search
     except ModuleNotFoundError as error:
         raise missing_extra(error, "Push-T", "pusht") from None
     search = Search(Budget(candidates, iterations, elite_fraction=0.1), receding=receding)
+    held_out = _read_held_out(data)
     with progress_bar("episodes") as report:
         rows = evaluate_pusht(
-            ExpertData(data),
+            held_out,
             player or ("random", "expert", "oracle"),
             model=model,
             peer=peer,
@@ -158,7 +162,7 @@ def plan(
     episodes: Annotated[int, typer.Option(min=1, help="Tasks that are planned for.")] = 50,
     candidates: Annotated[int, typer.Option(min=2, help="Plans in one iteration of a search.")] = 300,
     iterations: Annotated[int, typer.Option(min=1, help="Iterations of a search.")] = 10,
-    cost: Annotated[str, typer.Option(help="What is planned with: latent (as published) or state.")] = "latent",
+    cost: Annotated[str, typer.Option(help="What is planned with: latent (as published), end or state.")] = "latent",
     prior: Annotated[bool, typer.Option("--prior", help="Begin with the action prior's plans.")] = False,
     figures: FiguresOption = None,
     seed: SeedOption = 0,
@@ -170,17 +174,17 @@ def plan(
 
     try:
         from pushjepa.evaluation.latents import COSTS, reach_goals, summarise_reached
-        from pushjepa.pusht.model import load_pusht_model
-        from pushjepa.pusht.tasks import ExpertData, Search
+        from pushjepa.pusht.tasks import Search
     except ModuleNotFoundError as error:
         raise missing_extra(error, "Push-T", "pusht") from None
     if cost not in COSTS:
         raise ValueError(f"unknown cost {cost!r}; choose one of {', '.join(COSTS)}")
     search = Search(Budget(candidates, iterations, elite_fraction=0.1))
+    loaded, held_out = _load(model, threads, data)
     with progress_bar("plans") as report:
         reached = reach_goals(
-            load_pusht_model(model, threads),
-            ExpertData(data),
+            loaded,
+            held_out,
             goal_offset=offset,
             episodes=episodes,
             seed=seed,
@@ -190,6 +194,7 @@ def plan(
             progress=report,
         )
     settings = {"goal_offset": offset, "cost": cost, "prior": prior, "candidates": candidates, "iterations": iterations}
+    settings |= {"smallest": search.smallest}
     row: Row = settings | summarise_reached(reached, np.random.default_rng(seed))
     table = Table(title=f"Latent planning error, goals {offset} steps ahead, {episodes} tasks")
     for name in ("way of acting", "mean", "median", "most"):
@@ -199,11 +204,11 @@ def plan(
         mean = rf"{row[f'{name}latent_error']:.4f} \[{low:.4f}, {high:.4f}]"
         table.add_row(way, mean, *(f"{row[f'{name}latent_error_{what}']:.4f}" for what in ("median", "max")))
     console.print(table)
-    low, high = row["ratio_ci"]
-    say(
-        f"random / plan: {row['ratio']:.1f} [{low:.1f}, {high:.1f}] of squared errors, "
-        f"{row['distance_ratio']:.1f} of distances; {row['replan_s_median']:.2f} s a plan"
+    squared, apart = (
+        f"{row[name]:.1f} [{row[f'{name}_ci'][0]:.1f}, {row[f'{name}_ci'][1]:.1f}]"
+        for name in ("ratio", "distance_ratio")
     )
+    say(f"random / plan: {squared} of squared errors, {apart} of distances; {row['replan_s_median']:.2f} s a plan")
     _finish(json, seed, [row], figures)
 
 
@@ -220,20 +225,30 @@ def mechanisms(
     """Show what the codes of a model's memory have come to mean, and whether its slots keep their order."""
     try:
         from pushjepa.evaluation.mechanisms import describe_mechanisms, retrieve
-        from pushjepa.pusht.model import load_pusht_model
-        from pushjepa.pusht.tasks import ExpertData
     except ModuleNotFoundError as error:
         raise missing_extra(error, "Push-T", "pusht") from None
-    loaded = load_pusht_model(model, threads)
+    loaded, held_out = _load(model, threads, data)
     with progress_bar("trajectories") as report:
-        found = retrieve(loaded, ExpertData(data), episodes, report)
+        found = retrieve(loaded, held_out, episodes, report)
     rows = describe_mechanisms(found, loaded.net.config.codes, np.random.default_rng(seed))
     table = Table(title=f"Mutual information of codes and true contacts, {rows[0]['n']:,} frames, bits")
-    for name in ("contact", "slot", "acted on by", "codes tell", "shuffled", "to be told", "perplexity"):
+    for name in (
+        "contact",
+        "slot",
+        "acted on by",
+        "codes tell",
+        "shuffled",
+        "shifted, 95%",
+        "to be told",
+        "perplexity",
+    ):
         table.add_column(name, justify="left" if name == "contact" else "right")
     for row in sorted(rows, key=lambda row: (row["contact"], -row["mutual_information"])):
-        bits = (f"{row[name]:.3f}" for name in ("mutual_information", "shuffled", "entropy"))
-        table.add_row(row["contact"], str(row["slot"]), str(row["acted_on_by"]), *bits, f"{row['perplexity']:.1f}")
+        low, high = row["mutual_information_ci"]
+        told = rf"{row['mutual_information']:.3f} \[{low:.3f}, {high:.3f}]"
+        bits = (f"{row[name]:.3f}" for name in ("shuffled", "shifted_p95", "entropy"))
+        pair = (row["contact"], str(row["slot"]), str(row["acted_on_by"]))
+        table.add_row(*pair, told, *bits, f"{row['perplexity']:.1f}")
     console.print(table)
     kept = {"slot_order_kept": float(found.kept.mean()), "slot_order_kept_least": float(found.kept.min())}
     say(
@@ -241,6 +256,26 @@ def mechanisms(
         f"({100 * kept['slot_order_kept_least']:.1f}% in the worst of {episodes} trajectories)"
     )
     _finish(json, seed, [row | kept for row in rows], figures)
+
+
+def _load(model: Path | None, threads: int | None, data: Path) -> tuple[PushTModel, ExpertData]:
+    """The model that is measured, and the trajectories that it is measured on."""
+    from pushjepa.pusht.model import load_pusht_model
+
+    return load_pusht_model(model, threads), _read_held_out(data)
+
+
+def _read_held_out(path: Path) -> ExpertData:
+    """Trajectories to measure on, with a warning where the file does not say how they were collected."""
+    from pushjepa.pusht.tasks import ExpertData
+
+    data = ExpertData(path)
+    if data.collection is None:
+        say(
+            f"warning: {path} does not say how it was collected: whether a model learned from it cannot be checked",
+            progress_console,
+        )
+    return data
 
 
 def _finish(json: Path | None, seed: int, rows: list[Row], figures: Path | None) -> None:

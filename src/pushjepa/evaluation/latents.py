@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pushjepa.evaluation.results import Row
 from pushjepa.evaluation.statistics import bootstrap_mean, bootstrap_ratio
-from pushjepa.pusht.adapters import BlockPlanner, GoalCost, Seen, latent_cost, state_cost
+from pushjepa.pusht.adapters import BlockPlanner, GoalCost, Seen, end_cost, latent_cost, state_cost
 from pushjepa.pusht.model import PushTModel
 from pushjepa.pusht.scene import PushTScene
 from pushjepa.pusht.simulator import Array, Simulator
@@ -21,7 +21,7 @@ from pushjepa.runtime.contract import Context, FloatArray
 
 Progress = Callable[[int, int], None]  #: (plans done, in all)
 _CHUNK = 256
-COSTS = {"latent": latent_cost, "state": state_cost}  #: what can be planned with
+COSTS = {"latent": latent_cost, "end": end_cost, "state": state_cost}  #: what can be planned with
 _SPREAD_FRAMES = 2000  # held-out frames that say how far each latent dimension ranges
 
 
@@ -55,6 +55,9 @@ def reach_goals(
 ) -> Reached:
     """Plan once for each of some held-out tasks, carry the plan out in the simulator, and look where it ended.
 
+    A task begins in the middle of a trajectory, and the planner knows what was seen and done there until then, as far
+    back as the model looks.
+
     Args:
         model: what plans and what encodes.
         data: held-out trajectories.
@@ -67,18 +70,20 @@ def reach_goals(
         progress: told (done, in all).
 
     Raises:
-        ValueError: too few trajectories that are long enough.
+        ValueError: too few trajectories that are long enough, or such as the model learned from.
     """
+    data.refuse_seen(model.learned, "the model")
     search = search or Search()
-    planner = BlockPlanner(model, search.budget, seed, cost, prior=model if with_prior else None, share=search.share)
+    prior = model if with_prior else None
+    planner = BlockPlanner(model, search.budget, seed, cost, prior=prior, share=search.share, smallest=search.smallest)
     tasks = data.draw_tasks(episodes, goal_offset, goal_offset, seed)
     rng, course = np.random.default_rng([seed, 1]), _Course(model, data, seed)
     shape = (search.horizon, model.spec.frameskip, 2)
     ends: list[list[float]] = []
     for number, (episode, row) in enumerate(zip(tasks.episodes.tolist(), tasks.starts.tolist(), strict=True)):
         states, actions = data.trajectory(episode)
-        start, goal = course.simulator.reset(states[row]), states[row + goal_offset]
-        seen, begun = course.look(start, goal, cost), time.perf_counter()
+        start, goal = states[row], states[row + goal_offset]
+        seen, begun = course.look(states[: row + 1], actions[:row], goal, cost), time.perf_counter()
         plan, _ = planner.plan(seen, np.zeros(shape, dtype=np.float32))
         seconds = time.perf_counter() - begun
         ways = (plan.reshape(-1, 2), rng.uniform(-1.0, 1.0, (plan.size // 2, 2)), actions[row : row + goal_offset])
@@ -90,7 +95,10 @@ def reach_goals(
 
 
 def summarise_reached(reached: Reached, rng: np.random.Generator) -> Row:
-    """``latent_error`` of plans beside ``random_latent_error``: mean with interval, median, max; and their ratio."""
+    """``latent_error`` of plans beside ``random_latent_error``: mean with interval, median, max; and their ratio.
+
+    ``distance_ratio`` is the ratio of the mean roots of these squares.
+    """
     row: Row = {"n": len(reached.planned)}
     columns = {
         "latent_error": reached.planned,
@@ -105,7 +113,8 @@ def summarise_reached(reached: Reached, rng: np.random.Generator) -> Row:
     ratio = bootstrap_ratio(reached.random, reached.planned, rng)
     row |= {"ratio": ratio.value, "ratio_ci": ratio.ci}
     # The same as distances: roots of the squares above.
-    row["distance_ratio"] = float(np.sqrt(reached.random).mean() / np.sqrt(reached.planned).mean())
+    distance = bootstrap_ratio(np.sqrt(reached.random), np.sqrt(reached.planned), rng)
+    row |= {"distance_ratio": distance.value, "distance_ratio_ci": distance.ci}
     return row | {"replan_s_median": float(np.median(reached.seconds))}
 
 
@@ -118,13 +127,16 @@ class _Course:
         rows = np.random.default_rng([seed, 2]).choice(len(data.states), count, replace=False)
         self.spread = self._encode(data.states[rows]).std(axis=0)
 
-    def look(self, start: Array, goal: Array, cost: GoalCost) -> Seen:
-        """What a planner sees at the start of a task: one frame, nothing before it, and the goal's frame."""
-        latents, spec = self._encode(np.stack([start, goal])), self.model.spec
-        nothing = np.zeros((0, spec.frameskip, spec.agents, 2), dtype=np.float32)
-        past = last_history(latents[:1], nothing, np.zeros(0, dtype=np.int64), spec.history)
+    def look(self, states: Array, actions: NDArray[np.float32], goal: Array, cost: GoalCost) -> Seen:
+        """What a planner sees after states (T, 7) with actions (T - 1, 2) between them, and the goal's frame."""
+        spec = self.model.spec
+        known = min(spec.history - 1, len(actions) // spec.frameskip)  # whole blocks
+        first = len(actions) - known * spec.frameskip
+        latents = self._encode(np.concatenate([states[first :: spec.frameskip], goal[None]]))
+        blocks = actions[first:].reshape(known, spec.frameskip, spec.agents, 2)
+        past = last_history(latents[:-1], blocks, np.zeros(known, dtype=np.int64), spec.history)
         context = Context(np.asarray(past.items, dtype=np.float32), past.blocks.astype(np.float32), past.actors)
-        return Seen(context, latents[1], cost(self.model.decode(latents[1]), latents[1]))
+        return Seen(context, latents[-1], cost(self.model.decode(latents[-1]), latents[-1]))
 
     def errors(self, states: Array, goal: FloatArray) -> list[float]:
         """Mean squared distance of each state's latent from a goal's (K, D), every dimension at spread 1."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pushjepa.evaluation.results import Row
+from pushjepa.evaluation.statistics import Estimate, middle95, resample
+from pushjepa.nets.mechanisms import perplexity
 from pushjepa.pusht.model import PushTModel
 from pushjepa.pusht.scene import PushTScene
 from pushjepa.pusht.simulator import Simulator
@@ -28,11 +31,13 @@ class Retrieved:
     Attributes:
         codes: (M, K, K) entry of the codebook for slot i as slot j acts on it.
         contacts: (M, 2) what the simulator says touches in the step that follows, in the order of ``CONTACTS``.
+        lengths: (N,) rows of each trajectory, which lie end to end.
         kept: (N,) share of each trajectory's steps in which every slot is nearest to its own next one.
     """
 
     codes: NDArray[np.int64]
     contacts: NDArray[np.bool_]
+    lengths: NDArray[np.int64]
     kept: NDArray[np.float64]
 
 
@@ -40,8 +45,9 @@ def retrieve(model: PushTModel, data: ExpertData, episodes: int, progress: Progr
     """Codes, contacts and order of slots over the first ``episodes`` trajectories.
 
     Raises:
-        ValueError: the model has no codebook, or there are fewer trajectories.
+        ValueError: the model has no codebook or learned from these trajectories, or there are fewer of them.
     """
+    data.refuse_seen(model.learned, "the model")
     if not 1 <= episodes <= len(data.lengths):
         raise ValueError(f"episodes must be 1 ... {len(data.lengths)}, got {episodes}")
     scene, simulator = PushTScene(model.spec.frame_size), Simulator()
@@ -55,7 +61,8 @@ def retrieve(model: PushTModel, data: ExpertData, episodes: int, progress: Progr
         contacts.append(np.concatenate([simulator.contacts(s, a[None]) for s, a in zip(states, actions, strict=False)]))
         if progress is not None:
             progress(episode + 1, episodes)
-    return Retrieved(np.concatenate(codes), np.concatenate(contacts), np.array(kept))
+    lengths = np.array([len(part) for part in codes])
+    return Retrieved(np.concatenate(codes), np.concatenate(contacts), lengths, np.array(kept))
 
 
 def order_kept(slots: NDArray[np.floating]) -> float:
@@ -72,29 +79,71 @@ def order_kept(slots: NDArray[np.floating]) -> float:
 
 def mutual_information(codes: NDArray[np.integer], events: NDArray[np.integer | np.bool_]) -> float:
     """Mutual information in bits between codes (M,) and events (M,), both numbered from 0, from their counts."""
-    numbers = events.astype(np.int64)
-    joint = np.zeros((int(codes.max()) + 1, int(numbers.max()) + 1))
-    np.add.at(joint, (codes, numbers), 1.0)
-    joint /= joint.sum()
-    apart = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
-    seen = joint > 0
-    return float((joint[seen] * np.log2(joint[seen] / apart[seen])).sum())
+    return float(_information(_count(codes, events, np.zeros(len(codes), dtype=np.int64), 1))[0])
 
 
-def describe_mechanisms(found: Retrieved, entries: int, rng: np.random.Generator, shuffles: int = 20) -> list[Row]:
+def bootstrap_information(
+    codes: NDArray[np.integer],
+    events: NDArray[np.integer | np.bool_],
+    lengths: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Estimate:
+    """Mutual information with a bootstrap over the trajectories, of ``lengths`` (N,), whose rows they are.
+
+    Counts of few rows seem to tell more than there is. A resample holds fewer trajectories than there are, and so with
+    few of them the interval lies high.
+    """
+    units = np.repeat(np.arange(len(lengths)), lengths)
+    counts = _count(codes, events, units, len(lengths))  # (N, C, E)
+    resampled = np.tensordot(resample(len(lengths), rng), counts, axes=1)  # (R, C, E)
+    return Estimate(mutual_information(codes, events), middle95(_information(resampled)))
+
+
+def shift_within(events: NDArray[np.bool_], lengths: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Events (M,) moved on by a random number of rows, in a circle within each trajectory.
+
+    How long they last and how often they come in each trajectory stays as it was; only when they come does not.
+    """
+    shifts = rng.integers(1, np.maximum(lengths, 2))  # by 0 they would all stay in place
+    first = np.cumsum(lengths) - lengths
+    place = np.arange(len(events)) - np.repeat(first, lengths)
+    return events[np.repeat(first, lengths) + (place - np.repeat(shifts, lengths)) % np.repeat(lengths, lengths)]
+
+
+def _count(
+    codes: NDArray[np.integer], events: NDArray[np.integer | np.bool_], units: NDArray[np.int64], number: int
+) -> NDArray[np.float64]:
+    """How often (units, C, E) each code came with each event (M,), in each of a ``number`` of units."""
+    shape = (number, int(codes.max()) + 1, int(events.max()) + 1)
+    places = np.ravel_multi_index((units, codes.astype(np.int64), events.astype(np.int64)), shape)
+    return np.bincount(places, minlength=math.prod(shape)).reshape(shape).astype(np.float64)
+
+
+def _information(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mutual information (N,) in bits of each table of counts (N, C, E)."""
+    joint = counts / counts.sum(axis=(1, 2), keepdims=True)
+    apart = joint.sum(axis=2, keepdims=True) * joint.sum(axis=1, keepdims=True)
+    # What never came adds nothing.
+    bits = np.log2(np.divide(joint, apart, out=np.ones_like(joint), where=joint > 0))
+    return np.asarray((joint * bits).sum(axis=(1, 2)))
+
+
+def describe_mechanisms(found: Retrieved, entries: int, rng: np.random.Generator, controls: int = 100) -> list[Row]:
     """One row for each kind of contact and each ordered pair of slots.
 
     Args:
         found: what was retrieved.
         entries: of the codebook.
-        rng: shuffles the contacts for the control.
-        shuffles: how often.
+        rng: draws the controls and the interval.
+        controls: how many of each kind.
 
     Returns:
-        Rows with ``contact``, ``slot`` and ``acted_on_by``, ``mutual_information`` in bits beside that of shuffled
-        contacts (``shuffled``, mean, and ``shuffled_p95``), ``entropy`` of the contact (the most there is to know),
-        ``perplexity`` of the pair's codes, and ``by_code``: for each entry, how often it was retrieved and the share
-        of contact then.
+        Rows with ``contact``, ``slot`` and ``acted_on_by``, ``mutual_information`` in bits with its interval over
+        trajectories (``_ci``), that of two controls, mean and 95th percentile, ``entropy`` of the contact (the most
+        there is to know), ``perplexity`` of the pair's codes, and ``by_code``: for each entry, how often it was
+        retrieved and the share of contact then. The controls are contacts shuffled over all rows (``shuffled``,
+        ``shuffled_p95``) and shifted within their trajectories (``shifted``, ``shifted_p95``): contacts and codes both
+        last, and so agree for a while by chance.
     """
     rows: list[Row] = []
     slots = found.codes.shape[1]
@@ -102,16 +151,16 @@ def describe_mechanisms(found: Retrieved, entries: int, rng: np.random.Generator
         events = found.contacts[:, number]
         for i, j in ((i, j) for i in range(slots) for j in range(slots)):
             codes = found.codes[:, i, j]
-            control = [mutual_information(codes, rng.permutation(events)) for _ in range(shuffles)]
+            told = bootstrap_information(codes, events, found.lengths, rng)
             rows.append(
                 {
                     "contact": contact,
                     "slot": i,
                     "acted_on_by": j,
                     "n": len(codes),
-                    "mutual_information": mutual_information(codes, events),
-                    "shuffled": float(np.mean(control)),
-                    "shuffled_p95": float(np.percentile(control, 95)),
+                    "mutual_information": told.value,
+                    "mutual_information_ci": told.ci,
+                    **_controls(codes, events, found.lengths, rng, controls),
                     "entropy": mutual_information(events.astype(np.int64), events),
                     "perplexity": perplexity(codes),
                     "by_code": _by_code(codes, events, entries),
@@ -120,9 +169,20 @@ def describe_mechanisms(found: Retrieved, entries: int, rng: np.random.Generator
     return rows
 
 
-def perplexity(codes: NDArray[np.int64]) -> float:
-    """How many entries of a codebook are in use: two to the power of the entropy of ``codes`` in bits."""
-    return float(2.0 ** mutual_information(codes, codes))
+def _controls(
+    codes: NDArray[np.int64],
+    events: NDArray[np.bool_],
+    lengths: NDArray[np.int64],
+    rng: np.random.Generator,
+    count: int,
+) -> dict[str, float]:
+    """What codes seem to tell of events that have nothing to do with them, each kind drawn ``count`` times."""
+    kinds = {
+        "shuffled": [mutual_information(codes, rng.permutation(events)) for _ in range(count)],
+        "shifted": [mutual_information(codes, shift_within(events, lengths, rng)) for _ in range(count)],
+    }
+    means = {name: float(np.mean(bits)) for name, bits in kinds.items()}
+    return means | {f"{name}_p95": float(np.percentile(bits, 95)) for name, bits in kinds.items()}
 
 
 def _by_code(codes: NDArray[np.int64], events: NDArray[np.bool_], entries: int) -> list[dict[str, float | int | None]]:

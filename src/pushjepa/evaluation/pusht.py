@@ -50,7 +50,8 @@ def evaluate_pusht(
         its standard deviation ``success_spread``, and ``replan_s_median`` of those that plan.
 
     Raises:
-        ValueError: a number that makes no sense, an unknown player, or too few trajectories.
+        ValueError: a number that makes no sense, an unknown player, too few trajectories, or such as a player's model
+            learned from.
     """
     _check(players, goal_offset, budget, eval_seeds, episodes)
     search, world_model = search or Search(), _load(data, players, model)
@@ -88,6 +89,8 @@ def _summarise(name: str, outcomes: Sequence[Outcome], search: Search) -> Row:
         row |= {"horizon": search.horizon, "receding": search.receding}
     if seconds and name != "prior":  # which searches nothing
         row |= {"candidates": search.budget.candidates, "iterations": search.budget.iterations}
+    if seconds and name not in ("prior", "peer"):
+        row["smallest"] = search.smallest
     if name == "model+prior":
         row["share"] = search.share
     return row
@@ -114,6 +117,7 @@ def _load(data: ExpertData, players: Sequence[str], folder: Path | None) -> Push
         raise ValueError(f"{name} has no action prior; only the player 'model' can use it")
     if size != data.frame_size:
         raise ValueError(f"{name} sees frames of {size} px, {data.path} holds {data.frame_size} px")
+    data.refuse_seen(model.learned, str(name))
     return model
 
 
@@ -124,4 +128,5 @@ def _load_peer(data: ExpertData, folder: Path | None) -> Peer:
     peer = load_peer(folder)
     if peer.config.frame_size != data.frame_size:
         raise ValueError(f"{folder} sees frames of {peer.config.frame_size} px, {data.path} holds {data.frame_size} px")
+    data.refuse_seen(peer.learned, str(folder))
     return peer

@@ -100,7 +100,7 @@ def draw_mechanisms(rows: Sequence[Row]) -> Figure:
         axes.set_xlabel("codes, as wide as they are frequent")
         axes.set_title(
             f"{contact}: slot {row['slot']} as slot {row['acted_on_by']} acts on it\n"
-            f"{row['mutual_information']:.2f} of {row['entropy']:.2f} bits ({row['shuffled']:.3f} shuffled)",
+            f"{row['mutual_information']:.2f} of {row['entropy']:.2f} bits ({row['shifted_p95']:.3f} shifted, 95%)",
             fontsize=9,
         )
         axes.set_xlim(0, 1)

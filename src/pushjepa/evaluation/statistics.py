@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from pushjepa.physics.geometry import Array
 
@@ -45,6 +45,17 @@ def wilson(successes: int, trials: int) -> Interval:
     return low, high
 
 
+def resample(units: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """How often each of some units is drawn in each of ``RESAMPLES`` bootstrap samples, (R, U)."""
+    return rng.multinomial(units, np.full(units, 1 / units), size=RESAMPLES)
+
+
+def middle95(values: NDArray[np.float64]) -> Interval:
+    """Between which two numbers the middle 95% of ``values`` lie."""
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
 def bootstrap_ratio(numerators: ArrayLike, denominators: ArrayLike, rng: np.random.Generator) -> Estimate:
     """sum(numerators) / sum(denominators) with a percentile bootstrap over units.
 
@@ -64,12 +75,11 @@ def bootstrap_ratio(numerators: ArrayLike, denominators: ArrayLike, rng: np.rand
         raise ValueError(
             f"a bootstrap needs two equally long lists of at least one unit, got {top.shape}, {bottom.shape}"
         )
-    drawn = rng.multinomial(len(top), np.full(len(top), 1 / len(top)), size=RESAMPLES)  # (R, U) how often each
+    drawn = resample(len(top), rng)
     tops, bottoms = drawn @ top, drawn @ bottom
     # A resample may hold no unit with a denominator; it says nothing about the ratio.
     ratios = tops[bottoms > 0] / bottoms[bottoms > 0]
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    return Estimate(float(top.sum() / bottom.sum()), (float(low), float(high)))
+    return Estimate(float(top.sum() / bottom.sum()), middle95(ratios))
 
 
 def bootstrap_mean(values: ArrayLike, rng: np.random.Generator, units: ArrayLike | None = None) -> Estimate:

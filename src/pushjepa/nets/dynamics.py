@@ -77,34 +77,30 @@ class MechPredictor(nn.Module):
         super().__init__()
         self.time = nn.Parameter(0.02 * torch.randn(config.history, 1, config.width))
         self.slot = nn.Parameter(0.02 * torch.randn(config.slots, config.width))
-        self.hidden = nn.Parameter(torch.zeros(config.width))  # stands for a slot that is masked in training
+        self.hidden = nn.Parameter(torch.zeros(config.width))  # stands for a slot that is hidden in training
         self.blocks = nn.ModuleList([MechBlock(config) for _ in range(config.layers)])
         self.norm = nn.LayerNorm(config.width)
         self.out = nn.Linear(config.width, config.width)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(
-        self,
-        slots: Tensor,
-        conditions: Tensor | None,
-        mechanisms: Tensor | None = None,
-        masked: Tensor | None = None,
-    ) -> Tensor:
+    def hide(self, slots: Tensor, masked: Tensor | None) -> Tensor:
+        """Slots (..., K, D) with what stands for a hidden one where ``masked`` (..., K) says so; None hides none."""
+        return slots if masked is None else torch.where(masked[..., None], self.hidden, slots)
+
+    def forward(self, slots: Tensor, conditions: Tensor | None, mechanisms: Tensor | None = None) -> Tensor:
         """Predict.
 
         Args:
             slots: (B, T, K, D), T at most ``history``.
             conditions: (B, T, K, D), or None to predict without actions.
             mechanisms: (B, T, K, K, M), or None.
-            masked: (B, T, K) slots that are hidden from the others, in training; None hides none.
 
         Returns:
             (B, T, K, D) the next slots.
         """
         steps, count = slots.shape[1:3]
-        seen = slots if masked is None else torch.where(masked[..., None], self.hidden, slots)
-        x = seen + self.time[-steps:] + self.slot
+        x = slots + self.time[-steps:] + self.slot
         frame = torch.arange(steps, device=slots.device).repeat_interleave(count)
         mask = torch.zeros(steps * count, steps * count, device=slots.device, dtype=slots.dtype)
         mask = mask.masked_fill(frame[None] > frame[:, None], float("-inf"))

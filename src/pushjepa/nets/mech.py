@@ -96,22 +96,27 @@ class MechJEPA(nn.Module):
             slots: (B, T, K, D).
             blocks: (B, T, frameskip, 2) the actions after each.
             before: (B, 2) the action before the first of them; zeros if there was none.
-            masked: (B, T, K) slots that are hidden from the others, in training.
+            masked: (B, T, K) slots that are hidden, in training: nothing of what they hold is made use of.
         """
+        slots = self.predictor.hide(slots, masked)
         steps, earlier = slots.shape[1], torch.cat([before[:, None], blocks[:, :-1, -1]], dim=1)
         flat, retrieved = self.frame(slots.flatten(0, 1), earlier.flatten(0, 1), blocks.flatten(0, 1))
         seen = flat.map(lambda part: part.unflatten(0, (-1, steps)))
         if retrieved is not None and seen.mechanisms is not None:
             retrieved = Mechanisms(seen.mechanisms, retrieved.codes.unflatten(0, (-1, steps)), retrieved.loss)
-        return Prediction(self.attend(seen, masked), seen.steps, retrieved)
+        return Prediction(self.attend(seen), seen.steps, retrieved)
 
-    def frame(self, slots: Tensor, before: Tensor, blocks: Tensor) -> tuple[Frame, Mechanisms | None]:
+    def frame(
+        self, slots: Tensor, before: Tensor, blocks: Tensor, start: Tensor | None = None
+    ) -> tuple[Frame, Mechanisms | None]:
         """All that the predictor takes of single frames, each by itself: what a rollout need not compute again.
 
         Args:
             slots: (N, K, D).
             before: (N, 2) the last action before each.
             blocks: (N, frameskip, 2) the actions after each.
+            start: (N, 6) the states that the unroll begins with, where they are known better than by reading the slots:
+                in imagination the unroll's own last ones, or every block would add an error of reading.
 
         Returns:
             The frames, and all that the memory gave for them; None without one.
@@ -121,25 +126,29 @@ class MechJEPA(nn.Module):
         vectors = None if retrieved is None else retrieved.vectors
         if self.unroll is None or self.lift is None:
             return Frame(slots, conditions, vectors, None), retrieved
-        start = self.heads(slots)
+        start = self.heads(slots) if start is None else start
         steps, noticed = self.unroll(start, before, blocks)
         carried = torch.cat([start, (steps - start[:, None]).flatten(1), noticed], dim=-1)
         lifted = self.lift(carried).unflatten(-1, slots.shape[1:])
         return Frame(slots + lifted, conditions + lifted, vectors, steps), retrieved
 
-    def attend(self, seen: Frame, masked: Tensor | None = None) -> Tensor:
+    def attend(self, seen: Frame) -> Tensor:
         """The next slots (B, T, K, D) of a window of frames, whose parts have shapes (B, T, ...)."""
-        predicted = self.predictor(seen.tokens, seen.conditions, seen.mechanisms, masked)
+        predicted = self.predictor(seen.tokens, seen.conditions, seen.mechanisms)
         if seen.steps is None or self.anchor is None:
             return predicted
         missing = seen.steps[:, :, -1] - self.heads(predicted)
         return predicted + self.anchor(missing).unflatten(-1, predicted.shape[2:])
 
     def predict_without_actions(self, slots: Tensor, masked: Tensor | None = None) -> Prediction:
-        """The next slots (B, T, K, D) for all that is known without any action: what pretraining learns."""
+        """The next slots (B, T, K, D) for all that is known without any action: what pretraining learns.
+
+        ``masked`` is that of :meth:`predict`.
+        """
+        slots = self.predictor.hide(slots, masked)
         retrieved = None if self.memory is None else self.memory(slots)
         vectors = None if retrieved is None else retrieved.vectors
-        return Prediction(self.predictor(slots, None, vectors, masked), None, retrieved)
+        return Prediction(self.predictor(slots, None, vectors), None, retrieved)
 
     def tell_effects(self, mechanisms: Mechanisms) -> Tensor:
         """Logits (...) that the block moves in the next env step, from nothing but the mechanism of block and agent.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from pushjepa.nets.mech_config import MechConfig
@@ -82,8 +84,8 @@ def build_memory(config: MechConfig) -> nn.Module | None:
     return kinds[config.mechanism](config) if config.mechanism in kinds else None
 
 
-def perplexity(codes: Tensor, entries: int) -> float:
-    """How many entries of a codebook are in use: the exponential of the entropy of ``codes``."""
-    counts = torch.bincount(codes.flatten(), minlength=entries).double()
-    shares = counts[counts > 0] / counts.sum()
-    return float((-(shares * shares.log()).sum()).exp())
+def perplexity(codes: ArrayLike) -> float:
+    """How many entries of a codebook are in use: the exponential of the entropy of ``codes``, of any shape."""
+    _, counts = np.unique(np.asarray(codes), return_counts=True)
+    shares = counts / counts.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))

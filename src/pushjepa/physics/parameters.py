@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 from pushjepa.physics import constants as c
 from pushjepa.physics.geometry import BLOCK_SHAPES
+from pushjepa.physics.laws import Laws
 
-_LIMITS = {
+LIMITS = {  #: least and largest value of each law
     "block_scale": (0.5, 1.6),
     "block_mass": (0.1, 20.0),
     "block_friction": (0.0, 2.0),
@@ -20,7 +21,7 @@ _LIMITS = {
 
 
 @dataclass(frozen=True)
-class Physics:
+class Physics(Laws):
     """What may change about the world. Part of the reset options, of every stored match and of every episode.
 
     Attributes:
@@ -36,6 +37,9 @@ class Physics:
         ValueError: a value outside its range, with the range.
     """
 
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = LIMITS
+    shapes: ClassVar[tuple[str, ...]] = BLOCK_SHAPES
+
     block_scale: float = 1.0
     block_mass: float = c.BLOCK_MASS
     block_friction: float = c.BLOCK_FRICTION
@@ -43,25 +47,3 @@ class Physics:
     damping: float = c.DAMPING
     agent_speed: float = c.AGENT_SPEED
     agent_force: float = c.AGENT_FORCE
-
-    def __post_init__(self) -> None:
-        if self.block_shape not in BLOCK_SHAPES:
-            raise ValueError(f"unknown block_shape {self.block_shape!r}; choose one of {', '.join(BLOCK_SHAPES)}")
-        for name, (low, high) in _LIMITS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueError(f"physics {name} must be a finite number, got {value!r}")
-            if not low <= value <= high:
-                raise ValueError(f"physics {name} must lie in [{low:g}, {high:g}], got {value:g}")
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Physics:
-        """Read a record back; an unknown name is an error, a missing one takes its default."""
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(f"unknown physics option {unknown[0]!r}; known: {', '.join(sorted(known))}")
-        return cls(**values)

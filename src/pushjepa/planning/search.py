@@ -15,7 +15,7 @@ from pushjepa.runtime.contract import FloatArray
 
 #: Spread of the first iteration. Actions live in [-1, 1], so about a third of the draws are clipped to full speed.
 INITIAL_STD = 1.0
-#: The spread never falls below this, so that a search cannot end in one point before its budget does.
+#: The spread never falls below this, unless told otherwise.
 SMALLEST_STD = 0.05
 
 
@@ -101,6 +101,7 @@ def cross_entropy_search(
     costs_move: bool = False,
     spread: float = INITIAL_STD,
     proposals: FloatArray | None = None,
+    smallest: float = SMALLEST_STD,
 ) -> SearchResult:
     """Find a cheap point of [-1, 1]^shape by drawing, keeping the best and drawing again around them.
 
@@ -115,6 +116,7 @@ def cross_entropy_search(
             it): an earlier cost then counts for nothing, the best so far is judged again beside the new candidates.
         spread: standard deviation of the first iteration's draws.
         proposals: (N, *shape) points that take the place of N of the first iteration's draws.
+        smallest: the spread never falls below this, so that a search cannot end in one point before its budget does.
 
     Raises:
         ValueError: a warm start or proposals of another shape, more proposals than candidates, or costs that are not S
@@ -141,7 +143,7 @@ def cross_entropy_search(
         if on_iteration is not None:
             on_iteration(Iteration(index, candidates, costs, mean, std))
         elites = candidates[order[: budget.elites]]
-        mean, std = elites.mean(axis=0), np.maximum(elites.std(axis=0), SMALLEST_STD)
+        mean, std = elites.mean(axis=0), np.maximum(elites.std(axis=0), smallest)
         if budget.seconds is not None and time.perf_counter() - started >= budget.seconds:
             break
     return SearchResult(best, best_cost, np.array(lowest), mean)

@@ -40,6 +40,11 @@ def latent_cost(_: Array, latent: FloatArray) -> Cost:
     return GoalLatent(latent)
 
 
+def end_cost(state: Array, _: FloatArray) -> Cost:
+    """The same px, of the plan's end alone."""
+    return GoalState(state, at_end=True)
+
+
 class Normaliser(Protocol):
     """What stable-worldmodel's ``process`` holds for a key."""
 
@@ -218,6 +223,7 @@ class BlockPlanner:
         spread: of the first iteration's draws.
         prior: proposes plans for the first iteration; None to begin with noise alone.
         share: of the first iteration's candidates that the prior proposes.
+        smallest: the spread of the draws falls no further.
 
     Raises:
         ValueError: neither a budget nor a prior.
@@ -232,10 +238,12 @@ class BlockPlanner:
         spread: float = 1.0,
         prior: Proposer | None = None,
         share: float = 0.5,
+        smallest: float = 0.01,
     ) -> None:
         if budget is None and prior is None:
             raise ValueError("without a budget to search with there must be a prior")
         self.model, self.budget, self.spread, self.prior, self.share = model, budget, spread, prior, share
+        self.smallest = smallest
         self.sight = Sight(model, cost)
         self.rng = np.random.default_rng(seed)
         self._config: PlanConfig | None = None
@@ -285,7 +293,14 @@ class BlockPlanner:
             assert ideas is not None
             return ideas[0], float(judge(ideas)[0])
         found = cross_entropy_search(
-            judge, start.shape, self.budget, self.rng, start, spread=self.spread, proposals=ideas
+            judge,
+            start.shape,
+            self.budget,
+            self.rng,
+            start,
+            spread=self.spread,
+            proposals=ideas,
+            smallest=self.smallest,
         )
         return found.best, found.cost
 

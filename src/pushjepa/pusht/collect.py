@@ -24,6 +24,8 @@ from pushjepa.pusht.simulator import Array, Simulator
 
 Progress = Callable[[int, int], None]  #: (done, in all)
 
+MOVED = 3.0  #: px the block must travel in a block of actions for it to count as one that moved it
+COLLECTION = "collection"  #: attribute of an exported file: what it was collected with, as JSON
 _EDGE = 8.0  # px that a block keeps from the walls' middle at the start and at the goal
 
 
@@ -81,6 +83,11 @@ class Trajectories:
     def offsets(self) -> NDArray[np.int64]:
         """(N,) first row of each."""
         return np.cumsum(self.lengths) - self.lengths
+
+    def travel(self, rows: NDArray[np.int64], steps: int) -> Array:
+        """(N,) px that the tee travels in the ``steps`` env steps after each of some rows."""
+        way = self.states[rows + steps, 2:4] - self.states[rows, 2:4]
+        return np.asarray(np.hypot(way[:, 0], way[:, 1]))
 
     def take(self, first: int, end: int) -> Trajectories:
         """Trajectories ``first`` up to, not including, ``end``."""
@@ -208,18 +215,26 @@ def write_trajectories(
             progress(members.stop, options.episodes)
 
 
-def export_hdf5(trajectories: Trajectories, out: Path, size: int, progress: Progress | None = None) -> None:
+def export_hdf5(
+    trajectories: Trajectories,
+    out: Path,
+    size: int,
+    progress: Progress | None = None,
+    options: CollectOptions | None = None,
+) -> None:
     """Write trajectories with their frames in the column layout that stable-worldmodel reads.
 
     One row per env step, trajectories end to end: ``pixels`` (size, size, 3) uint8, ``action`` (2,) float32 from this
     row to the next (NaN in a trajectory's last row, as stable-worldmodel records it), ``state`` (7,), ``proprio`` (4,)
-    agent position and velocity; beside them ``ep_len`` and ``ep_offset``, one entry per trajectory.
+    agent position and velocity; beside them ``ep_len`` and ``ep_offset``, one entry per trajectory. The attribute
+    ``collection`` says how they were made, so that no model is measured on what it learned from.
 
     Args:
         trajectories: what to write.
         out: the file; an older one is replaced once the new one is whole.
         size: height and width of the frames, px.
         progress: told how many trajectories are written.
+        options: what they were collected with; None leaves the attribute out.
 
     Raises:
         ValueError: h5py or pygame is not installed.
@@ -245,6 +260,8 @@ def export_hdf5(trajectories: Trajectories, out: Path, size: int, progress: Prog
         file["proprio"] = trajectories.states[:, [0, 1, 5, 6]]
         file["ep_len"] = trajectories.lengths.astype(np.int32)
         file["ep_offset"] = trajectories.offsets
+        if options is not None:
+            file.attrs[COLLECTION] = json.dumps(asdict(options))
         for index, (first, length) in enumerate(_spans(trajectories)):
             pixels[first : first + length] = scene.draw_many(trajectories.states[first : first + length])
             if progress is not None:

@@ -1,4 +1,4 @@
-"""Slots of a whole data set, encoded once and kept in one file; the recipe does not read it yet."""
+"""Slots of a whole data set, encoded once and kept in one file for other programs: the recipe encodes its own."""
 
 from __future__ import annotations
 

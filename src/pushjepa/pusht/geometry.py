@@ -1,4 +1,9 @@
-"""The tee as the expert sees it: its outline, how near a path comes to it, and ways round it."""
+"""The tee as the expert sees it: its outline, how near a path comes to it, and ways round it.
+
+All of it is the standard tee, whatever the laws say: outline, landmarks, clearance, ways and contacts. Under a shift of
+the block's shape or size the expert, and whoever draws starts by clearance, aim at a tee that is not there; a pose
+error is still a distance between poses, that of the standard tee's landmarks.
+"""
 
 from __future__ import annotations
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import hdf5plugin  # noqa: F401  published files are packed by filters that it registers
 import numpy as np
 from numpy.typing import NDArray
 
-from pushjepa.pusht.collect import CollectOptions, Progress, Trajectories, write_trajectories
+from pushjepa.pusht.collect import COLLECTION, CollectOptions, Progress, Trajectories, write_trajectories
 from pushjepa.pusht.geometry import clearance
 from pushjepa.pusht.simulator import Array, Simulator
 
@@ -56,21 +57,29 @@ def import_dataset(path: Path, folder: Path, progress: Progress | None = None) -
             trajectory with actions in -1 ... 1, or a folder that holds another collection.
     """
     with open_hdf5(path) as file:
-        states = read_column(file, path, "state", (7,))[:].astype(np.float64)
-        actions = read_column(file, path, "action", (2,))[:].astype(np.float32)
-        lengths = read_lengths(file, path, len(states))
-        if len(actions) != len(states):
-            raise ValueError(f"{path} has {len(states)} states but {len(actions)} actions")
-        if not np.isfinite(states).all():
-            raise ValueError(f"{path} holds states that are not finite, first in row {_first_bad(states)}")
-        redrawn = _redraw(file, path, states)
-    found, left_out = _trajectories(states, actions, lengths)
+        rows = read_rows(file, path)
+        redrawn = _redraw(file, path, rows.states)
+    found, left_out = _trajectories(*rows)
     if not len(found):
         raise ValueError(f"{path} holds no trajectory whose actions all lie in -1 ... 1")
     limit = max(1, int(found.lengths.max()) - 1)
     options = CollectOptions(len(found), limit=limit, shard=_SHARD, source=path.name)
     write_trajectories(folder, found, options, progress)
     return Imported(found, left_out, redrawn)
+
+
+class Rows(NamedTuple):
+    """What is needed of every data set.
+
+    Attributes:
+        states: (M, 7) float64, finite.
+        actions: (M, 2) float32, from this row to the next.
+        lengths: (N,) rows of each trajectory.
+    """
+
+    states: Array
+    actions: NDArray[np.float32]
+    lengths: NDArray[np.int64]
 
 
 @contextmanager
@@ -102,6 +111,42 @@ def read_column(file: Any, path: Path, name: str, shape: tuple[int, ...] | None 
     if shape is not None and column.shape[1:] != shape:
         raise ValueError(f"{path}: a row of {name!r} must have shape {shape}, got {column.shape[1:]}")
     return column
+
+
+def read_rows(file: Any, path: Path) -> Rows:
+    """States, actions and where trajectories end, of an open file.
+
+    Raises:
+        ValueError: a column that is missing, of another shape or of another length, or states that are not finite.
+    """
+    states = read_column(file, path, "state", (7,))[:].astype(np.float64)
+    actions = read_column(file, path, "action", (2,))[:].astype(np.float32)
+    lengths = read_lengths(file, path, len(states))
+    if len(actions) != len(states):
+        raise ValueError(f"{path} has {len(states)} states but {len(actions)} actions")
+    if not np.isfinite(states).all():
+        raise ValueError(f"{path} holds states that are not finite, first in row {_first_bad(states)}")
+    return Rows(states, actions, lengths)
+
+
+def read_pixels(file: Any, path: Path, rows: int) -> Any:
+    """Frames (M, H, W, 3) of an open file, still on disk.
+
+    Raises:
+        ValueError: no frames, or not one for each of the file's ``rows``.
+    """
+    pixels = read_column(file, path, "pixels")
+    if len(pixels) != rows:
+        raise ValueError(f"{path} has {rows} states but {len(pixels)} frames")
+    return pixels
+
+
+def read_collection(file: Any) -> CollectOptions | None:
+    """What an open file says of how it was collected; None where it says nothing that we understand."""
+    try:
+        return CollectOptions(**json.loads(file.attrs[COLLECTION]))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def read_lengths(file: Any, path: Path, rows: int) -> NDArray[np.int64]:
@@ -156,9 +201,7 @@ def _redraw(file: Any, path: Path, states: Array) -> bool | None:
     """
     if "pixels" not in file:
         return None
-    pixels = file["pixels"]
-    if len(pixels) != len(states):
-        raise ValueError(f"{path} has {len(states)} states but {len(pixels)} frames")
+    pixels = read_pixels(file, path, len(states))
     if pixels.ndim != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[1] < 16 or pixels.shape[3] != 3:
         return None
     from pushjepa.pusht.scene import PushTScene

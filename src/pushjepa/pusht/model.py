@@ -32,10 +32,11 @@ class PushTModel:
 
     Args:
         net: the network; it is set to evaluation.
+        learned: the trajectories that it learned from, as the entry ``data`` of a checkpoint's config tells of them.
     """
 
-    def __init__(self, net: MechJEPA) -> None:
-        self.net = net.eval()
+    def __init__(self, net: MechJEPA, learned: Mapping[str, Any] | None = None) -> None:
+        self.net, self.learned = net.eval(), learned or {}
         c = net.config
         self.spec = ModelSpec(c.slots, c.width, 1, c.frameskip, c.history, c.frame_size, STATE_FIELDS[:5])
 
@@ -96,14 +97,12 @@ class PushTModel:
         for _ in range(horizon):
             mixture = self.net.propose(imagined.newest, wanted, imagined.told)
             chosen = torch.multinomial(mixture.logits.softmax(-1), 1, generator=chance)[:, 0]
-            chosen[0] = mixture.logits[0].argmax()
             rows = torch.arange(count)
             spread = mixture.stds[rows, chosen, 0]
-            noise = torch.randn(spread.shape, generator=chance)
-            noise[0] = 0.0
-            block = (mixture.means[rows, chosen, 0] + spread * noise).clamp(-1.0, 1.0)
-            imagined.step(block)
-            plans.append(block)
+            block = mixture.means[rows, chosen, 0] + spread * torch.randn(spread.shape, generator=chance)
+            block[0] = mixture.likeliest()[0, 0]
+            plans.append(block.clamp(-1.0, 1.0))
+            imagined.step(plans[-1])
         return np.asarray(torch.stack(plans, dim=1).numpy())
 
     def _imagine(self, context: Context, candidates: FloatArray) -> FloatArray:
@@ -136,10 +135,13 @@ class _Imagined:
             ]
         self.newest = slots[-1].expand(count, -1, -1)
         self.told = last[-1].expand(count, -1) if len(blocks) else torch.zeros(count, 2)
+        self._reached: Tensor | None = None  # (N, 6) where the unroll ended
 
     def step(self, blocks: Tensor) -> Tensor:
         """The slots (N, K, D) after blocks (N, frameskip, 2)."""
-        self.past.append(self.net.frame(self.newest, self.told, blocks)[0])
+        self.past.append(self.net.frame(self.newest, self.told, blocks, self._reached)[0])
+        steps = self.past[-1].steps
+        self._reached = None if steps is None else steps[:, -1]
         self.newest, self.told = self.net.attend(_window(self.past[-self.net.config.history :]))[:, -1], blocks[:, -1]
         return self.newest
 
@@ -193,10 +195,15 @@ def load_net(folder: Path) -> MechJEPA:
     Raises:
         ValueError: the folder is no checkpoint of a Push-T model, or its weights are not those that belong to it.
     """
+    return _load(folder)[0]
+
+
+def _load(folder: Path) -> tuple[MechJEPA, dict[str, Any]]:
+    """The network of a checkpoint folder, and its config."""
     config, tensors = read_folder(folder, FORMAT, "a Push-T model")
     net = MechJEPA(MechConfig.from_dict(config["model"]))
     load_strictly(net, tensors, folder)
-    return net
+    return net, config
 
 
 def write_folder(folder: Path, config: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
@@ -227,12 +234,31 @@ def read_folder(folder: Path, form: str, what: str) -> tuple[dict[str, Any], dic
     if not isinstance(config, dict) or config.get("format") != form:
         found = config.get("format") if isinstance(config, dict) else None
         raise ValueError(f"{folder} holds a model of format {found!r}, not {what} ({form})")
-    for name in ("model", "files"):
+    for name in ("model", "data", "files"):
         if not isinstance(config.get(name), dict):
             raise ValueError(f"{folder / CONFIG} lacks the entry {name!r}")
     if not (folder / WEIGHTS).is_file() or file_digest(folder / WEIGHTS) != config["files"].get(WEIGHTS):
         raise ValueError(f"{folder / WEIGHTS} is not the file that belongs to {CONFIG}; fetch the folder whole")
     return config, load_file(folder / WEIGHTS)
+
+
+def read_format(folder: Path) -> str | None:
+    """What a checkpoint folder says that it holds; None where there is no config to be read."""
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+    except (OSError, ValueError):
+        return None
+    return config.get("format") if isinstance(config, dict) else None
+
+
+def read_files(folder: Path, form: str, what: str) -> dict[str, str]:
+    """The digests of a checkpoint folder's files.
+
+    Raises:
+        ValueError: see :func:`read_folder`, whose arguments these are.
+    """
+    files: dict[str, str] = read_folder(folder, form, what)[0]["files"]
+    return files
 
 
 def load_strictly(net: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
@@ -260,4 +286,5 @@ def load_pusht_model(folder: Path | None = None, threads: int | None = None) -> 
     """
     if threads:
         torch.set_num_threads(threads)
-    return PushTModel(load_net(folder or Path(str(resources.files("pushjepa.runtime") / "models" / BUNDLED))))
+    net, config = _load(folder or Path(str(resources.files("pushjepa.runtime") / "models" / BUNDLED)))
+    return PushTModel(net, config["data"])

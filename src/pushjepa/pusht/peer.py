@@ -7,7 +7,7 @@ solver and policy in :func:`pushjepa.pusht.tasks.peer_policy`; all of them are s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,11 +79,13 @@ class Peer:
         net: LeWM, set to evaluation.
         config: its sizes.
         actions: how the actions that it takes are normalised.
+        learned: the trajectories that it learned from, as the entry ``data`` of its checkpoint's config tells of them.
     """
 
     net: LeWM
     config: PeerConfig
     actions: ActionNormaliser
+    learned: Mapping[str, Any] = field(default_factory=dict)
 
 
 def parameters_by_part(net: nn.Module) -> dict[str, int]:
@@ -133,7 +135,7 @@ def load_peer(folder: Path, threads: int | None = None) -> Peer:
     sizes = PeerConfig.from_dict(config["model"])
     net = build_peer(sizes)
     load_strictly(net, tensors, folder)
-    return Peer(net.eval(), sizes, _read_actions(config, folder))
+    return Peer(net.eval(), sizes, _read_actions(config, folder), config["data"])
 
 
 def _read_actions(config: dict[str, Any], folder: Path) -> ActionNormaliser:

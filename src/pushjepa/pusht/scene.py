@@ -1,7 +1,11 @@
 """Drawing Push-T exactly as ``swm/PushT-v1`` does, from states alone and in less than half the time.
 
 Episodes can therefore be kept as states, and frames be drawn when they are wanted. A test holds frames of both against
-each other, pixel for pixel. As there, everything is drawn at 512 px with whole coordinates, then made smaller.
+each other, pixel for pixel. As there, everything is drawn at 512 px with whole coordinates, then made smaller. Blocks
+of other sizes and shapes are drawn as ``pushjepa/PushT-v1`` draws them; the green goal is the same block.
+
+One thing is left out, for no state tells of it: where bodies touch, the environment marks the points of contact in red,
+which is a pixel or two of a frame of 112 px.
 """
 
 from __future__ import annotations
@@ -12,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pushjepa.pusht.geometry import OUTLINE, place
-from pushjepa.pusht.simulator import BOARD, Array
+from pushjepa.pusht.geometry import place
+from pushjepa.pusht.simulator import BOARD, Array, PushTPhysics, block_parts
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # nothing is shown; pygame would look for a screen
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
@@ -25,10 +29,9 @@ Colour = tuple[int, int, int]
 _SIDE = int(BOARD)
 _WHITE, _WALL, _GOAL = (255, 255, 255), (211, 211, 211), (144, 238, 144)
 _BLOCK, _AGENT = (119, 136, 153), (65, 105, 225)
-_GOAL_POSE = np.array([256.0, 256.0, np.pi / 4])  # the green tee is always drawn here, whatever the goal is
+_GOAL_POSE = np.array([256.0, 256.0, np.pi / 4])  # the green block is always drawn here, whatever the goal is
 _RIM = 2  # px of outline round the block's parts
-_PARTS = (OUTLINE[[0, 1, 2, 7]], np.array([(-15, 30), (15, 30), (15, 120), (-15, 120)], dtype=np.float64))
-_PARTS[0][2:, 1] = 30.0
+_AGENT_RIM = 4  # px
 _NEAR, _FAR = 5, 506
 _WALLS = (
     ((_NEAR, _FAR), (_NEAR, _NEAR)),
@@ -43,25 +46,28 @@ class PushTScene:
 
     Args:
         size: height and width of a frame, px.
+        physics: whose block and agent are drawn; those of the environment if None.
 
     Raises:
         ValueError: a size under 16 px.
     """
 
-    def __init__(self, size: int = 112) -> None:
+    def __init__(self, size: int = 112, physics: PushTPhysics | None = None) -> None:
         if size < 16:
             raise ValueError(f"a frame is at least 16 pixels wide, got {size}")
         self.size = size
-        self._background = _background()
+        self.physics = physics or PushTPhysics()
+        self._parts = block_parts(self.physics)
+        self._background = _background(self._parts)
         self._canvas = pygame.Surface((_SIDE, _SIDE), depth=32)
 
     def draw(self, state: Array) -> Frame:
         """The frame (size, size, 3) uint8 RGB of a state (7,)."""
         canvas = self._canvas
         canvas.blit(self._background, (0, 0))
-        for part in _PARTS:
+        for part in self._parts:
             _part(canvas, place(part, state[2:5]))
-        _disc(canvas, state[:2])
+        _disc(canvas, state[:2], self.physics.agent_radius)
         for a, b in _WALLS:
             _thick_line(canvas, a, b, _WALL)
         # The surface's own memory, four bytes a pixel and blue first: nothing is copied before it is small.
@@ -77,19 +83,19 @@ class PushTScene:
         return out
 
 
-def _background() -> pygame.Surface:
+def _background(parts: tuple[Array, ...]) -> pygame.Surface:
     canvas = pygame.Surface((_SIDE, _SIDE), depth=32)
     canvas.fill(_WHITE)
-    for part in _PARTS:
+    for part in parts:
         corners = [(round(x), round(y)) for x, y in place(part, _GOAL_POSE)]
         pygame.draw.polygon(canvas, _GOAL, [*corners, corners[0]])
     return canvas
 
 
-def _disc(canvas: pygame.Surface, centre: Array) -> None:
+def _disc(canvas: pygame.Surface, centre: Array, radius: float) -> None:
     where = (round(float(centre[0])), round(float(centre[1])))
-    pygame.draw.circle(canvas, _AGENT, where, 15)
-    pygame.draw.circle(canvas, _lighter(_AGENT), where, 11)
+    pygame.draw.circle(canvas, _AGENT, where, round(radius))
+    pygame.draw.circle(canvas, _lighter(_AGENT), where, round(radius - _AGENT_RIM))
 
 
 def _part(canvas: pygame.Surface, corners: Array) -> None:

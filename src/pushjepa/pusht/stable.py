@@ -11,7 +11,7 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from stable_worldmodel import World
-    from stable_worldmodel.data.formats.hdf5 import HDF5Dataset
+    from stable_worldmodel.envs.pusht import PushT
     from stable_worldmodel.policy import BasePolicy, PlanConfig, RandomPolicy, WorldModelPolicy
     from stable_worldmodel.solver import CEMSolver
     from stable_worldmodel.wm.lewm import LeWM
@@ -23,10 +23,10 @@ __all__ = [
     "BasePolicy",
     "CEMSolver",
     "Embedder",
-    "HDF5Dataset",
     "LeWM",
     "PlanConfig",
     "Predictor",
+    "PushT",
     "RandomPolicy",
     "SIGReg",
     "World",

@@ -6,17 +6,19 @@ import contextlib
 import io
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pushjepa.planning import Budget
 from pushjepa.pusht.adapters import BlockPlanner, HistoryPolicy, Proposer
-from pushjepa.pusht.importer import open_hdf5
+from pushjepa.pusht.importer import open_hdf5, read_collection, read_pixels, read_rows
 from pushjepa.pusht.model import PushTModel
 from pushjepa.pusht.oracle import PushTSimulatorModel
 from pushjepa.pusht.peer import Peer
@@ -24,7 +26,6 @@ from pushjepa.pusht.simulator import Array
 from pushjepa.pusht.stable import (
     BasePolicy,
     CEMSolver,
-    HDF5Dataset,
     PlanConfig,
     RandomPolicy,
     World,
@@ -42,7 +43,6 @@ _SETTINGS = [
     {"method": "_set_state", "args": {"state": {"value": "state"}}},
     {"method": "_set_goal_state", "args": {"goal_state": {"value": "goal_state"}}},
 ]
-_COLUMNS = ("pixels", "action", "state", "proprio", "ep_len", "ep_offset")
 
 
 @dataclass(frozen=True)
@@ -76,34 +76,72 @@ class Outcome:
 
 
 class ExpertData:
-    """A file of expert trajectories as stable-worldmodel reads it.
+    """A file of expert trajectories, which are what tasks are drawn from.
 
     Args:
-        path: an HDF5 file with the columns of ``pushjepa pusht collect``.
+        path: an HDF5 file with the columns that :func:`~pushjepa.pusht.importer.import_dataset` needs, and ``pixels``;
+            ``steady`` is heeded where it is there.
+
+    Attributes:
+        collection: how the trajectories were collected; None where the file does not say.
 
     Raises:
-        ValueError: no such file, or a column is missing.
+        ValueError: no such file, or a column that is missing or of another shape.
     """
 
+    column_names = ("pixels", "action", "state", "proprio")  #: what World takes of a data set
+
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise ValueError(f"no such file {path}; make it with `pushjepa pusht collect`")
         with open_hdf5(path) as file:
-            missing = [name for name in _COLUMNS if name not in file]
-            if missing:
-                raise ValueError(f"{path} lacks the column {missing[0]!r}; Push-T data hold {', '.join(_COLUMNS)}")
-            self.lengths: NDArray[np.int64] = file["ep_len"][:].astype(np.int64)
-            self.offsets: NDArray[np.int64] = file["ep_offset"][:].astype(np.int64)
-            self.actions: NDArray[np.float32] = file["action"][:]
-            self.frame_size = int(file["pixels"].shape[1])
-            self.states: Array = file["state"][:].astype(np.float64)
-            steady = file["steady"][:].astype(bool) if "steady" in file else np.ones(len(self.actions), dtype=bool)
+            self.states, self.actions, self.lengths = read_rows(file, path)
+            self.frame_size = int(read_pixels(file, path, len(self.states)).shape[1])
+            steady = file["steady"][:].astype(bool) if "steady" in file else np.ones(len(self.states), dtype=bool)
+            self.collection = read_collection(file)
+        self.offsets: NDArray[np.int64] = np.cumsum(self.lengths) - self.lengths
         self.steady: NDArray[np.bool_] = steady[self.offsets]
         self.path = path
 
-    def dataset(self) -> HDF5Dataset:
-        """As stable-worldmodel's own data set."""
-        return HDF5Dataset(path=self.path, keys_to_load=["pixels", "action", "state", "proprio"])
+    def refuse_seen(self, learned: Mapping[str, Any], who: str) -> None:
+        """Refuse to measure on trajectories that were learned from.
+
+        Trajectory n is a function of (seed, n), and the limit only cuts it short, so that collections of one seed share
+        trajectories. Of imported data only the name of the file is known, which is enough to refuse it.
+
+        Args:
+            learned: the entry ``data`` of a checkpoint's config.
+            who: what learned from them, in words.
+
+        Raises:
+            ValueError: these are such trajectories.
+        """
+        source, made = learned.get("source"), self.collection
+        if source is not None and source in (self.path.name, made and made.source):
+            raise ValueError(
+                f"{self.path} may hold what {who} learned from, which was imported from {source}; measure on other data"
+            )
+        if source is None and made is not None and made.source is None and made.seed == learned.get("seed"):
+            raise ValueError(
+                f"{self.path} holds trajectories that {who} learned from: both were collected with seed {made.seed}; "
+                "collect others with another --seed"
+            )
+
+    def load_chunk(
+        self, episodes_idx: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]
+    ) -> list[dict[str, Tensor]]:
+        """Rows ``start`` up to, not including, ``end`` of some trajectories, as World asks a data set for them."""
+        chunk, first = [], self.offsets[episodes_idx]
+        with open_hdf5(self.path) as file:
+            for low, high in zip((first + start).tolist(), (first + end).tolist(), strict=True):
+                states = torch.from_numpy(self.states[low:high])
+                chunk.append(
+                    {
+                        "pixels": torch.from_numpy(file["pixels"][low:high]).permute(0, 3, 1, 2),
+                        "action": torch.from_numpy(self.actions[low:high]),
+                        "state": states,
+                        "proprio": states[:, [0, 1, 5, 6]],
+                    }
+                )
+        return chunk
 
     def trajectory(self, episode: int) -> tuple[Array, NDArray[np.float32]]:
         """States (T, 7) of one trajectory and the actions (T - 1, 2) between them."""
@@ -206,7 +244,7 @@ def play(data: ExpertData, tasks: Tasks, policy: BasePolicy, video: Path | None 
         # Gymnasium warns of the environment's own spaces.
         warnings.filterwarnings("ignore", ".*Casting input x", UserWarning)
         found = world.evaluate(
-            dataset=data.dataset(),
+            dataset=data,
             episodes_idx=tasks.episodes.tolist(),
             start_steps=tasks.starts.tolist(),
             goal_offset=tasks.goal_offset,
@@ -228,12 +266,15 @@ class Search:
         horizon: action blocks of a plan.
         receding: blocks of a plan that are played before the next one.
         share: of the first iteration's candidates that an action prior proposes.
+        smallest: the spread of a search falls no further. At 0.05, as in the game, chance moves the end of a plan's 25
+            steps by 9 px.
     """
 
     budget: Budget = field(default_factory=lambda: Budget(candidates=300, iterations=10, elite_fraction=0.1))
     horizon: int = 5
     receding: int = 5
     share: float = 0.5
+    smallest: float = 0.01
 
     def __post_init__(self) -> None:
         if not 0.0 < self.share <= 1.0:
@@ -289,7 +330,8 @@ def planning_policy(
         alone: play the prior's likeliest plan instead of searching.
     """
     budget = None if alone else search.budget
-    solver = TimedSolver(BlockPlanner(model, budget, seed, prior=prior, share=search.share))
+    planner = BlockPlanner(model, budget, seed, prior=prior, share=search.share, smallest=search.smallest)
+    solver = TimedSolver(planner)
     config = PlanConfig(search.horizon, search.receding, action_block=model.spec.frameskip, warm_start=False)
     return HistoryPolicy(solver, config, model.spec.history)
 

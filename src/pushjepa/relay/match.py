@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -21,15 +21,15 @@ from pushjepa.relay.stages import get_stage
 
 @dataclass(frozen=True)
 class PhysicsChange:
-    """The laws that hold from ``turn`` (1 ... 9) on, until the next change."""
+    """The laws that hold from ``turn`` (0 ... 9) on, until the next change."""
 
     turn: int
     physics: Physics
 
     def __post_init__(self) -> None:
         turn = _whole("the turn of a physics change", self.turn)
-        if not 1 <= turn < MATCH_TURNS:
-            raise ValueError(f"the turn of a physics change must lie in 1 ... {MATCH_TURNS - 1}, got {turn}")
+        if not 0 <= turn < MATCH_TURNS:
+            raise ValueError(f"the turn of a physics change must lie in 0 ... {MATCH_TURNS - 1}, got {turn}")
         if not isinstance(self.physics, Physics):
             raise ValueError(f"a physics change needs a Physics record, got {type(self.physics).__name__}")
 
@@ -55,8 +55,8 @@ class MatchSetup:
         stage: name of the stage.
         seed: draws the start position.
         first: who acts in turn 0.
-        physics: the laws at the start.
-        changes: changes of the laws in mid-match, by increasing turn.
+        physics: the laws at the start, under which the start position is drawn.
+        changes: changes of the laws in mid-match, by increasing turn; one at turn 0 leaves the start where it is.
         start: a start position (7 numbers) to use instead of the one that the seed draws.
 
     Raises:
@@ -100,6 +100,20 @@ class MatchSetup:
                 current = change.physics
         return current
 
+    def with_change(self, turn: int, physics: Physics) -> MatchSetup:
+        """The same match, but that ``physics`` holds from ``turn`` on; changes at that turn or later are dropped.
+
+        Laws that hold in that turn anyway need no change of their own.
+
+        Raises:
+            ValueError: a turn outside 0 ... 9.
+        """
+        change = PhysicsChange(turn, physics)
+        earlier = replace(self, changes=tuple(c for c in self.changes if c.turn < turn))
+        if earlier.physics_at(turn) == physics:
+            return earlier
+        return replace(earlier, changes=(*earlier.changes, change))
+
     def to_dict(self) -> dict[str, Any]:
         """As plain numbers, strings, lists and dicts."""
         return {
@@ -137,7 +151,7 @@ class Match:
         setup: stage, seed, who starts and under which laws.
 
     Attributes:
-        setup: as given.
+        setup: as given, with the changes of the laws since.
         stage: the stage's record.
         state: the position now, (7,) float64.
         states: positions at turn boundaries, oldest first; one more than ``blocks``.
@@ -195,6 +209,22 @@ class Match:
         if physics not in self._boards:
             self._boards[physics] = Board(self.stage.obstacles, physics)
         return self._boards[physics]
+
+    def change_physics(self, turn: int, physics: Physics) -> None:
+        """Let ``physics`` hold from ``turn`` on; whatever was to change at that turn or later is dropped.
+
+        The position stays as it is: a block that grows over an agent or a wall is parted from it in the turn itself.
+
+        Raises:
+            ValueError: the turn has been played, or the match has no such turn; the match is as it was before.
+        """
+        if _whole("the turn of a physics change", turn) < self.turn:
+            raise ValueError(f"turn {turn} has been played; its laws cannot be changed any more")
+        self.setup = self.setup.with_change(turn, physics)
+        if turn == self.turn:
+            # The position now may have been drawn already, with the block as it would have been.
+            for drawn in self._frames.values():
+                del drawn[len(self.blocks) :]
 
     def play(self, block: Array) -> Array:
         """Let the side to move act for one turn.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,23 @@ def verify(folder: Path, config: dict[str, Any], *, weights_only: bool = False) 
             raise ValueError(f"checkpoint {folder} lacks {name}; export it again or fetch the folder whole")
         if file_digest(folder / name) != config["files"].get(name):
             raise ValueError(f"checkpoint {folder}: {name} does not match {CONFIG}; the files are of different exports")
+
+
+def refuse_other(folder: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Refuse to start from weights of another architecture.
+
+    Args:
+        folder: the checkpoint whose weights they are.
+        theirs: its sizes.
+        ours: those of the model that is to take the weights.
+
+    Raises:
+        ValueError: they differ; it says in what.
+    """
+    if theirs != ours:
+        name = next(k for k in {**ours, **theirs} if theirs.get(k) != ours.get(k))
+        found, wanted = theirs.get(name), ours.get(name)
+        raise ValueError(f"{folder} has {name}={found!r}, this preset {wanted!r}: another architecture")
 
 
 def spec_of(config: dict[str, Any]) -> ModelSpec:

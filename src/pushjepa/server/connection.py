@@ -13,6 +13,7 @@ from pushjepa.relay import MATCH_TURNS, STAGES
 from pushjepa.server.aiming import MAX_WAYPOINTS
 from pushjepa.server.messages import (
     MAX_UPLOAD_BYTES,
+    ChangePhysics,
     ClientMessage,
     Error,
     Hello,
@@ -28,6 +29,7 @@ from pushjepa.server.messages import (
 )
 from pushjepa.server.rooms import Room, Rooms
 from pushjepa.server.roster import Roster
+from pushjepa.server.views import laws_view
 
 log = logging.getLogger("pushjepa.server")
 OUTBOX = 256  #: messages that may wait for a slow client before it is let go
@@ -106,11 +108,13 @@ class Connection:
         self._move_to(room)
         await room.join(self)
 
-    async def _play(self, message: HumanTurn | Next) -> None:
+    async def _play(self, message: HumanTurn | Next | ChangePhysics) -> None:
         if self._room is None:
             raise ProtocolError("out_of_turn", "there is no match yet; send new_match or resume first")
         if isinstance(message, Next):
             await self._room.next_turn(message.turn)
+        elif isinstance(message, ChangePhysics):
+            await self._room.change_physics(message.physics)
         else:
             await self._room.human_turn(message)
 
@@ -127,6 +131,7 @@ def welcome(roster: Roster) -> Welcome:
         model=roster.model_view(),
         stages=[StageView(name=name, title=STAGE_TITLES.get(name, name.capitalize())) for name in STAGES],
         opponents=roster.views(),
+        laws=laws_view(),
         turns=MATCH_TURNS,
         max_waypoints=MAX_WAYPOINTS,
         upload_bytes=MAX_UPLOAD_BYTES,

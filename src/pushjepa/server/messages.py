@@ -106,7 +106,17 @@ class Next(Message):
     turn: int
 
 
-ClientMessage = Hello | NewMatch | Resume | HumanTurn | Next
+class ChangePhysics(Message):
+    """Change the laws from the next turn that nobody plans yet; answered with ``physics_changed``.
+
+    ``physics`` need not be whole: what is left out stays as it was last changed, be that still to come or not.
+    """
+
+    type: Literal["change_physics"] = "change_physics"
+    physics: Annotated[dict[Name, float | str], Field(min_length=1, max_length=16)]
+
+
+ClientMessage = Hello | NewMatch | Resume | HumanTurn | Next | ChangePhysics
 _CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
 
 
@@ -138,6 +148,30 @@ class OpponentView(Part):
     available: bool
 
 
+class LawView(Part):
+    """A law that is a number: how low and how high it may be, and what it usually is. ``Physics`` has the units."""
+
+    name: str
+    low: float
+    high: float
+    standard: float
+
+
+class ShapeView(Part):
+    """A shape of the block, as polygons about its centre at angle zero and scale 1, px."""
+
+    name: str
+    parts: list[list[Pair]]
+
+
+class LawsView(Part):
+    """All that can be changed about the physics; ``shape`` is the block's usual one."""
+
+    numbers: list[LawView]
+    shape: str
+    shapes: list[ShapeView]
+
+
 class Welcome(Message):
     """Who answers, and what can be chosen."""
 
@@ -146,6 +180,7 @@ class Welcome(Message):
     model: ModelView
     stages: list[StageView]
     opponents: list[OpponentView]
+    laws: LawsView
     turns: int
     max_waypoints: int
     upload_bytes: int
@@ -171,7 +206,10 @@ class WallView(Part):
 
 
 class SceneView(Part):
-    """All that is needed to draw the board; ``block_parts`` are polygons about the block's centre at angle zero."""
+    """All that is needed to draw the board; ``block_parts`` are polygons about the block's centre at angle zero.
+
+    They are the block's as the match was set up; each of its ``changes`` says what the block looks like from then on.
+    """
 
     size: float
     wall_inset: float
@@ -180,6 +218,24 @@ class SceneView(Part):
     goals: dict[Side, Pair]
     obstacles: list[PillarView | WallView]
     block_parts: list[list[Pair]]
+
+
+class ChangeView(Part):
+    """The laws that hold from ``turn`` on, until the next change, and the block's polygons under them."""
+
+    turn: int
+    physics: dict[str, float | str]
+    block_parts: list[list[Pair]]
+
+
+class LawsNow(Part):
+    """The laws of the turn that is to be played now, and the change that is to come after it, if any.
+
+    Once the match is over, ``now`` are those of its last turn.
+    """
+
+    now: dict[str, float | str]
+    coming: ChangeView | None
 
 
 class TraceView(Part):
@@ -257,7 +313,7 @@ class DecodeError(Part):
 class Played(Part):
     """One turn that was played: its action block, the states and standings after each of its five steps.
 
-    ``player`` is who acted: a policy's name, or ``human``.
+    ``player`` is who acted: a policy's name, or ``human``. ``physics`` are the laws that it was played under.
     """
 
     turn: int
@@ -269,6 +325,7 @@ class Played(Part):
     standing: Standing
     telemetry: Telemetry
     odds: Odds | None
+    physics: dict[str, float | str]
 
 
 class TurnView(Played):
@@ -285,7 +342,10 @@ class ResultView(Part):
 
 
 class MatchState(Message):
-    """Everything needed to draw a match and go on with it."""
+    """Everything needed to draw a match and go on with it.
+
+    ``physics`` are the laws that it was set up with, ``changes`` what became of them: past ones and those to come.
+    """
 
     type: Literal["match_state"] = "match_state"
     match_id: str
@@ -297,6 +357,8 @@ class MatchState(Message):
     opponent: str | None
     imported: bool
     physics: dict[str, float | str]
+    changes: list[ChangeView]
+    laws: LawsNow
     scene: SceneView
     turns: int
     turn: int
@@ -331,12 +393,23 @@ class PlanMade(Message):
 
 
 class TurnResult(Played, Message):
-    """A turn was played and is stored."""
+    """A turn was played and is stored; ``laws`` are those of the turn that comes now."""
 
     type: Literal["turn_result"] = "turn_result"
     match_id: str
+    laws: LawsNow
     phase: Phase
     next: Side | None
+
+
+class PhysicsChanged(Message):
+    """The laws are changed from ``turn`` on, and that is stored. ``changes`` are all of the match, as it is now."""
+
+    type: Literal["physics_changed"] = "physics_changed"
+    match_id: str
+    turn: int
+    changes: list[ChangeView]
+    laws: LawsNow
 
 
 class DecodedState(Part):
@@ -371,7 +444,7 @@ class Error(Message):
     message: str
 
 
-ServerMessage = Welcome | MatchState | Thinking | PlanMade | TurnResult | Decoded | MatchOver | Error
+ServerMessage = Welcome | MatchState | Thinking | PlanMade | TurnResult | PhysicsChanged | Decoded | MatchOver | Error
 SERVER_MESSAGES: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
 
 

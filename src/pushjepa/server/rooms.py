@@ -36,7 +36,7 @@ from pushjepa.server.roster import Offer, Roster
 from pushjepa.server.session import Seats, Session, Turn
 from pushjepa.server.store import MatchStore
 from pushjepa.server.thinking import Move, decide
-from pushjepa.server.views import match_state, turn_messages
+from pushjepa.server.views import match_state, physics_changed, turn_messages
 
 log = logging.getLogger("pushjepa.server")
 T = TypeVar("T")
@@ -162,6 +162,15 @@ class Room:
             if turn == now:
                 self._wake_policy()
 
+    async def change_physics(self, options: dict[str, float | str]) -> None:
+        """Change the laws from the next turn on that nobody plans yet, store that, then tell everyone.
+
+        Raises:
+            ProtocolError: there is no such turn.
+            ValueError: an unknown option or a value out of range. In either case the match is as it was before.
+        """
+        await asyncio.shield(self._start(self._change_physics(options)))
+
     def leave(self, listener: Listener) -> None:
         """``listener`` is told no more."""
         self.members.discard(listener)
@@ -190,8 +199,7 @@ class Room:
 
     async def _commit(self, play: Callable[[], Turn], trace: tuple[TraceView, ...] = ()) -> None:
         """Play a turn, store it, then tell everyone."""
-        if self.broken:
-            raise ProtocolError("internal", "a turn could not be saved; resume the match to go on from the last one")
+        self._check_whole()
         turn = await anyio.to_thread.run_sync(play)
         result = self.session.match.result() if self.session.phase == "over" else None
         try:
@@ -203,6 +211,23 @@ class Room:
         for message in turn_messages(self.session, turn, trace, self._odds):
             self._broadcast(message)
         self._read_board(self._broadcast)
+
+    async def _change_physics(self, options: dict[str, float | str]) -> None:
+        async with self._lock:
+            self._check_whole()
+            session = self.session
+            # Who thinks about a turn has seen the board as its laws make it, so those stay.
+            change = session.next_laws(options, planned=self._thinking is not None)
+            setup = session.setup.with_change(change.turn, change.physics)
+            await anyio.to_thread.run_sync(self._store.set_setup, session.match_id, setup)
+            session.change_physics(change)
+            self._broadcast(physics_changed(session, change.turn))
+            if change.turn == session.match.turn:
+                self._read_board(self._broadcast)  # the block may look different now
+
+    def _check_whole(self) -> None:
+        if self.broken:
+            raise ProtocolError("internal", "a turn could not be saved; resume the match to go on from the last one")
 
     def _wake_policy(self) -> None:
         if self.session.phase == "opponent" and self._thinking is None and not self.broken:

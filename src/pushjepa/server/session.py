@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pushjepa.physics import Physics
 from pushjepa.physics.geometry import Array
-from pushjepa.relay import Match, MatchResult, MatchSetup, Side, judge, other
+from pushjepa.relay import MATCH_TURNS, Match, MatchResult, MatchSetup, PhysicsChange, Side, judge, other
 from pushjepa.server.aiming import waypoints_to_block
 from pushjepa.server.messages import Phase, PlanView, ProtocolError
 
@@ -91,7 +92,6 @@ class Session:
 
     def __init__(self, match_id: str, setup: MatchSetup, seats: Seats, *, imported: bool = False) -> None:
         self.match_id = match_id
-        self.setup = setup
         self.seats = seats
         self.imported = imported
         self.match = Match(setup)
@@ -112,6 +112,11 @@ class Session:
         for block, plan in past:
             session.replay_turn(block, plan)
         return session
+
+    @property
+    def setup(self) -> MatchSetup:
+        """All that decides the match but its moves, with the changes of the laws so far."""
+        return self.match.setup
 
     @property
     def phase(self) -> Phase:
@@ -174,6 +179,32 @@ class Session:
             ValueError: the match is over or a bad block; the match is as it was before.
         """
         return self._play(block, plan)
+
+    def next_laws(self, options: dict[str, float | str], *, planned: bool) -> PhysicsChange:
+        """The change of the laws by ``options``, from the first turn on that nobody has planned yet.
+
+        Args:
+            options: by name; what is left out stays as it was last changed, be that still to come or not.
+            planned: whether somebody plans the coming turn already, under the laws that it has.
+
+        Raises:
+            ProtocolError: the match is over, or its last turn is planned already.
+            ValueError: an unknown option or a value out of range.
+        """
+        turn = self.match.turn + planned
+        if turn >= MATCH_TURNS:
+            last = "the last turn is being planned" if planned else "the match is over"
+            raise ProtocolError("out_of_turn", f"{last}; there is no turn left whose laws could change")
+        latest = self.setup.physics_at(MATCH_TURNS - 1)
+        return PhysicsChange(turn, Physics.from_dict({**latest.to_dict(), **options}))
+
+    def change_physics(self, change: PhysicsChange) -> None:
+        """Let ``change`` take the place of every change at its turn or later.
+
+        Raises:
+            ValueError: its turn has been played; the match is as it was before.
+        """
+        self.match.change_physics(change.turn, change.physics)
 
     def _expect(self, phase: Phase) -> None:
         if self.phase == phase:

@@ -162,6 +162,18 @@ class MatchStore:
         with self._transaction() as db:
             db.execute(_INSERT_MATCH, _match_row(session, model, _now(), pushjepa.__version__))
 
+    def set_setup(self, match_id: str, setup: MatchSetup) -> None:
+        """Store the setup of a match anew, because its laws were changed; on disk when this returns.
+
+        Raises:
+            sqlite3.Error: it could not be written.
+            KeyError: there is no such match.
+        """
+        with self._transaction() as db:
+            done = db.execute("UPDATE matches SET setup = ? WHERE id = ?", (_setup_to_json(setup), match_id))
+            if done.rowcount != 1:
+                raise KeyError(match_id)
+
     def add_turn(self, match_id: str, turn: Turn, result: MatchResult | None, trace: Sequence[TraceView] = ()) -> None:
         """Store a turn and, if it was the last, the result; on disk when this returns.
 
@@ -354,7 +366,7 @@ def _split_plans(db: sqlite3.Connection) -> None:
 
 
 def _match_row(session: Session, model: str | None, created: str, version: str) -> tuple[object, ...]:
-    setup = json.dumps(session.setup.to_dict())
+    setup = _setup_to_json(session.setup)
     over = session.imported and session.phase == "over"
     finished, result = (created, _result_to_json(session.match.result())) if over else (None, None)
     seats = session.seats
@@ -384,6 +396,10 @@ def _trace_to_blob(trace: Sequence[TraceView]) -> bytes:
 
 def _to_blob(values: Array) -> bytes:
     return np.ascontiguousarray(values, dtype=_FLOAT).tobytes()
+
+
+def _setup_to_json(setup: MatchSetup) -> str:
+    return json.dumps(setup.to_dict())
 
 
 def _result_to_json(result: MatchResult) -> str:

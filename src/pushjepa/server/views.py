@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pushjepa.physics import Pillar, block_parts
+from pushjepa.physics import BLOCK_SHAPES, Physics, Pillar, block_parts
 from pushjepa.physics import constants as c
 from pushjepa.physics.geometry import Array
-from pushjepa.relay import MATCH_TURNS, SIDES, MatchResult, Side, get_stage, judge, side_to_move
+from pushjepa.physics.parameters import LIMITS
+from pushjepa.relay import MATCH_TURNS, SIDES, MatchResult, PhysicsChange, Side, get_stage, judge, side_to_move
 from pushjepa.relay.scene import GOAL_RADIUS
 from pushjepa.server.messages import (
+    ChangeView,
+    LawsNow,
+    LawsView,
+    LawView,
     MatchOver,
     MatchState,
     MatchSummary,
     Odds,
+    PhysicsChanged,
     PillarView,
     PlanMade,
     Played,
     ResultView,
     SceneView,
+    ShapeView,
     Standing,
     TraceView,
     TurnResult,
@@ -38,7 +45,7 @@ def standing(result: MatchResult) -> Standing:
 
 def scene_view(session: Session) -> SceneView:
     """What stands on the board of ``session``."""
-    stage, physics = get_stage(session.setup.stage), session.match.physics
+    stage, physics = get_stage(session.setup.stage), session.setup.physics
     obstacles: list[PillarView | WallView] = [
         PillarView(x=o.x, y=o.y, radius=o.radius)
         if isinstance(o, Pillar)
@@ -52,8 +59,34 @@ def scene_view(session: Session) -> SceneView:
         goal_radius=GOAL_RADIUS,
         goals={side: list(stage.goals[side]) for side in SIDES},
         obstacles=obstacles,
-        block_parts=[_rows(part) for part in block_parts(physics.block_shape, physics.block_scale)],
+        block_parts=_block(physics),
     )
+
+
+def laws_view() -> LawsView:
+    """What can be changed about the physics, and how far."""
+    usual = Physics()
+    return LawsView(
+        numbers=[
+            LawView(name=name, low=low, high=high, standard=getattr(usual, name))
+            for name, (low, high) in LIMITS.items()
+        ],
+        shape=usual.block_shape,
+        shapes=[ShapeView(name=name, parts=[_rows(part) for part in block_parts(name)]) for name in BLOCK_SHAPES],
+    )
+
+
+def laws_now(session: Session) -> LawsNow:
+    """The laws of the coming turn of ``session``, and the first change after it."""
+    match = session.match
+    later = (change for change in match.setup.changes if change.turn > match.turn)
+    coming = next(later, None)
+    return LawsNow(now=match.physics.to_dict(), coming=None if coming is None else _change(coming))
+
+
+def physics_changed(session: Session, turn: int) -> PhysicsChanged:
+    """What is told when the laws of ``session`` were changed from ``turn`` on."""
+    return PhysicsChanged(match_id=session.match_id, turn=turn, changes=_changes(session), laws=laws_now(session))
 
 
 def match_state(session: Session, odds: OddsModel | None) -> MatchState:
@@ -68,7 +101,9 @@ def match_state(session: Session, odds: OddsModel | None) -> MatchState:
         human=session.seats.human,
         opponent=session.seats.opponent,
         imported=session.imported,
-        physics=match.physics.to_dict(),
+        physics=session.setup.physics.to_dict(),
+        changes=_changes(session),
+        laws=laws_now(session),
         scene=scene_view(session),
         turns=MATCH_TURNS,
         turn=match.turn,
@@ -94,6 +129,7 @@ def turn_view(session: Session, turn: Turn, odds: OddsModel | None) -> TurnView:
         standing=standing(turn.standings[-1]),
         telemetry=turn_telemetry(turn),
         odds=_odds(session, turn.index + 1, turn.states[-1], odds),
+        physics=session.setup.physics_at(turn.index).to_dict(),
         plan=turn.plan,
     )
 
@@ -109,7 +145,8 @@ def turn_messages(
         )
     played = turn_view(session, turn, odds)
     fields = {name: getattr(played, name) for name in Played.model_fields}
-    told.append(TurnResult(match_id=session.match_id, phase=session.phase, next=session.next_side, **fields))
+    laws, phase = laws_now(session), session.phase
+    told.append(TurnResult(match_id=session.match_id, laws=laws, phase=phase, next=session.next_side, **fields))
     if session.phase == "over":
         result = session.match.result()
         told.append(MatchOver(match_id=session.match_id, winner=result.winner, standing=standing(result)))
@@ -142,6 +179,19 @@ def summary_view(summary: Summary) -> MatchSummary:
 def result_view(result: MatchResult) -> ResultView:
     """How a match ended."""
     return ResultView(winner=result.winner, standing=standing(result))
+
+
+def _changes(session: Session) -> list[ChangeView]:
+    return [_change(change) for change in session.setup.changes]
+
+
+def _change(change: PhysicsChange) -> ChangeView:
+    return ChangeView(turn=change.turn, physics=change.physics.to_dict(), block_parts=_block(change.physics))
+
+
+def _block(physics: Physics) -> list[list[list[float]]]:
+    """The block under ``physics``: the corners of its parts, px, about its centre at angle zero."""
+    return [_rows(part) for part in block_parts(physics.block_shape, physics.block_scale)]
 
 
 def _odds(session: Session, turn: int, state: Array, odds: OddsModel | None) -> Odds | None:

@@ -83,11 +83,11 @@ def phase_table(preset: Preset) -> str:
             _kind(p),
             f"{p.steps:,}",
             p.batch,
-            _shares(p),
+            _shares(p, preset.task == "pusht"),
             f"{p.episodes:,}" if p.episodes else "all",
             *_rates(p),
             _sigreg(p, preset),
-            _norms(p),
+            _norms(p, preset),
         )
         for i, p in enumerate(preset.phases)
     ]
@@ -114,12 +114,15 @@ def _kind(phase: PhaseConfig) -> str:
     return ", ".join([phase.kind, *(words for words, holds in special.items() if holds)])
 
 
-def _shares(phase: PhaseConfig) -> str:
-    """What part of a batch comes from particular windows."""
+def _shares(phase: PhaseConfig, pusht: bool) -> str:
+    """What part of a batch comes from particular windows, and how they are changed."""
     shares = {"moved": phase.moved, "blocked": phase.blocked, "jostled": phase.jostled, "masked": phase.masked}
-    words = [f"{name} {share:g}" for name, share in shares.items() if share]
-    flipped = "turned and mirrored" if phase.kind == "prior" else "upside down 0.5"
-    return ", ".join([*words, *([flipped] if phase.flip else [])])
+    words = [f"{name} {share:g}" for name, share in (shares | {"played": phase.played}).items() if share]
+    if phase.branches:
+        words.append(f"{phase.branches:,} branches")
+    if phase.flip:
+        words.append("turned and mirrored" if pusht else "upside down 0.5")
+    return ", ".join(words)
 
 
 def _rates(phase: PhaseConfig) -> tuple[str, str, str]:
@@ -129,15 +132,20 @@ def _rates(phase: PhaseConfig) -> tuple[str, str, str]:
 
 def _sigreg(phase: PhaseConfig, preset: Preset) -> str:
     """SIGReg's weight where latents are learned; elsewhere there is nothing to regularise."""
-    if phase.kind not in ("scenes", "joint"):
+    if not _shapes_latents(phase, preset):
         return ""
     return f"{preset.loss.sigreg if phase.sigreg is None else phase.sigreg:g}"
 
 
-def _norms(phase: PhaseConfig) -> str:
-    if phase.kind not in ("scenes", "joint"):
+def _norms(phase: PhaseConfig, preset: Preset) -> str:
+    if not _shapes_latents(phase, preset):
         return ""
     return "frozen" if phase.frozen_norm else "learning"
+
+
+def _shapes_latents(phase: PhaseConfig, preset: Preset) -> bool:
+    """Whether the phase trains what latents come from; the peer's projector learns on cached tokens too."""
+    return preset.task == "peer" or phase.kind in ("scenes", "joint")
 
 
 def metric_table(metrics: Mapping[str, Mapping[str, float]]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,26 @@ from pushjepa.nets.mech import encode_pusht_state
 from pushjepa.nets.peer_config import PeerConfig
 from pushjepa.pusht.adapters import ActionNormaliser
 from pushjepa.pusht.collect import Trajectories, read_options, read_trajectories
-from pushjepa.pusht.peer import Peer, build_peer, load_peer, parameters_by_part, save_peer
+from pushjepa.pusht.model import FORMAT as MECH_FORMAT
+from pushjepa.pusht.model import load_net, read_files, read_format
+from pushjepa.pusht.peer import FORMAT, Peer, build_peer, load_peer, parameters_by_part, save_peer
 from pushjepa.pusht.stable import LeWM, SIGReg
-from pushjepa.runtime.checkpoint import CARD, CONFIG
-from pushjepa.training.batches import VALIDATION_SHARE, PhaseData
+from pushjepa.runtime.checkpoint import CARD, refuse_other
+from pushjepa.training.batches import VALIDATION_SHARE, Batches, PhaseData
 from pushjepa.training.card import data_paragraph, metric_table, parameter_table, phase_table
 from pushjepa.training.modules import Phase
 from pushjepa.training.presets import LossWeights, PhaseConfig, Preset
-from pushjepa.training.pusht_batches import PushTBatch, PushTFrames, PushTWindows
+from pushjepa.training.pusht_batches import (
+    PushTBatch,
+    PushTFrames,
+    PushTLatents,
+    PushTWindows,
+    encode_rows,
+    with_branches,
+)
 from pushjepa.training.pusht_modules import errors_of
 
+_SIZES_OF_EYES = ("frame_size", "slots", "width", "points", "channels")
 RIDGE = 1e-4  #: weight of the probe's ridge, for each embedding that it is fitted to
 
 
@@ -58,9 +67,13 @@ class PeerPhase(Phase[LeWM]):
         Place i sees the frames 0 ... i and the blocks after each of them, and predicts frame i + 1.
         """
         told = ((batch.blocks - self.mean) / self.std).flatten(-2)  # (B, T, 2 * frameskip)
-        seen = self.model.encode({"pixels": batch.items.permute(0, 1, 4, 2, 3), "action": told})
-        embeddings: Tensor = seen["emb"]
-        return embeddings, self.model.predict(embeddings[:, :-1], seen["act_emb"])
+        embeddings = self.embed(batch)
+        return embeddings, self.model.predict(embeddings[:, :-1], self.model.action_encoder(told))
+
+    def embed(self, batch: PushTBatch) -> Tensor:
+        """Embeddings (B, T+1, D) of a window's frames."""
+        embeddings: Tensor = self.model.encode({"pixels": batch.items.permute(0, 1, 4, 2, 3)})["emb"]
+        return embeddings
 
     def training_step(self, batch: PushTBatch, batch_idx: int) -> Tensor:
         embeddings, predicted = self.predict(batch)
@@ -83,6 +96,25 @@ class PeerPhase(Phase[LeWM]):
         seen = self.kept()
         metrics = {"val_pred": seen["pred"].mean().item(), "val_copy": seen["copy"].mean().item()}
         self.log_dict(metrics | probe(seen["embeddings"], seen["states"]), prog_bar=True)
+
+
+class PeerLatentsPhase(PeerPhase):
+    """The same losses on what the encoder gave once; it rests, all else learns."""
+
+    def __init__(
+        self, model: LeWM, phase: PhaseConfig, loss: LossWeights, seed: int, actions: ActionNormaliser
+    ) -> None:
+        super().__init__(model, phase, loss, seed, actions)
+        model.encoder.requires_grad_(False)
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self.model.encoder.eval()  # BatchNorm's running statistics rest too
+
+    def embed(self, batch: PushTBatch) -> Tensor:
+        flat = self.model.projector(batch.items[:, :, 0].flatten(0, 1))  # BatchNorm takes a batch of frames
+        embeddings: Tensor = flat.unflatten(0, batch.items.shape[:2])
+        return embeddings
 
 
 def probe(embeddings: Tensor, states: Tensor) -> dict[str, float]:
@@ -127,28 +159,42 @@ class PeerTask:
         return build_peer(self.config)
 
     def load_weights(self, model: LeWM, folder: Path) -> None:
-        theirs, ours = load_peer(folder), self.config.to_dict()
-        if theirs.config != self.config:
-            name = next(k for k, v in ours.items() if theirs.config.to_dict()[k] != v)
-            found = theirs.config.to_dict()[name]
-            raise ValueError(f"{folder} has {name}={found!r}, this preset {ours[name]!r}: another architecture")
+        if read_format(folder) == MECH_FORMAT:
+            self._load_encoder(model, folder)
+            return
+        theirs = load_peer(folder)
+        refuse_other(folder, theirs.config.to_dict(), self.config.to_dict())
         model.load_state_dict(theirs.net.state_dict())
 
     def read_files(self, folder: Path) -> dict[str, str]:
-        load_peer(folder)  # complains in one line if there is nothing to start from
-        files: dict[str, str] = json.loads((folder / CONFIG).read_text())["files"]
-        return files
+        if read_format(folder) == MECH_FORMAT:
+            return read_files(folder, MECH_FORMAT, "a Push-T model")
+        return read_files(folder, FORMAT, "a peer")
+
+    def _load_encoder(self, model: LeWM, folder: Path) -> None:
+        """Begin with the eyes of a single-token model of ours, and nothing else of it."""
+        theirs, ours = load_net(folder), self.config.encoder()
+        sizes = ({name: getattr(config, name) for name in _SIZES_OF_EYES} for config in (theirs.config, ours))
+        refuse_other(folder, *sizes)
+        model.encoder.slots.load_state_dict(theirs.encoder.state_dict())
 
     def make_phase(self, model: LeWM, phase: PhaseConfig, seed: int) -> PeerPhase:
-        return PeerPhase(model, phase, self.preset.loss, seed, self.actions)
+        kind = PeerLatentsPhase if phase.kind == "latents" else PeerPhase
+        return kind(model, phase, self.preset.loss, seed, self.actions)
 
     def build_data(self, model: LeWM, phase: PhaseConfig, seed: int, workers: int, device: torch.device) -> PhaseData:
         c, used = self.config, min(len(self.training), phase.episodes or len(self.training))
 
-        def frames(part: Trajectories, seed: int) -> PushTFrames:
-            return PushTFrames(PushTWindows(part, c.history, c.frameskip), c.frame_size, phase, seed)
+        def batches(part: Trajectories, seed: int) -> Batches[PushTBatch]:
+            windows = PushTWindows(part, c.history, c.frameskip)
+            if phase.kind == "joint":
+                return PushTFrames(windows, c.frame_size, phase, seed)
+            return PushTLatents(
+                windows, encode_rows(model.encoder.slots, c.encoder(), part.states, device), phase, seed
+            )
 
-        return PhaseData(frames(self.training.take(0, used), seed), frames(self.held_out, seed + 1), phase, workers)
+        training = with_branches(self.training.take(0, used), phase.branches, seed)
+        return PhaseData(batches(training, seed), batches(self.held_out, seed + 1), phase, workers)
 
     def write_checkpoint(self, model: LeWM, folder: Path, curves: dict[str, dict[str, float]]) -> None:
         """Write the weights, the config and a model card."""

@@ -18,6 +18,7 @@ TASKS: dict[str, type[ModelConfig] | type[MechConfig] | type[PeerConfig]] = {
     "pusht": MechConfig,
     "peer": PeerConfig,
 }
+BRANCHING = ("scenes", "turns", "joint", "latents")  #: phases in which states or windows of branches serve
 T = TypeVar("T")
 
 
@@ -49,16 +50,19 @@ class PhaseConfig:
         sigreg: SIGReg's weight in this phase; None for the preset's.
         frozen_norm: whether BatchNorm uses, and keeps, the statistics it has.
         blur: ``turns`` and ``prior`` only: largest standard deviation, px, of a state as frames show it.
-        flip: the game's ``turns``: show each turn upside down with even chance; ``prior``: turn and mirror the board at
-            random.
+        flip: the game's ``turns``: show each turn upside down with even chance; Push-T's ``turns`` and ``prior``: turn
+            and mirror the board at random.
         frozen_unroll: ``latents`` only: the unroll rests too; the rest learns to read it.
         moved: share of each batch drawn from windows whose last turn moves the block; the rest is drawn from all.
         blocked: share drawn from windows in whose last turn an agent is stopped short and the block stays.
         jostled: share drawn from windows in whose last turn the waiting agent is pushed.
-        masked: Push-T's ``joint`` and ``latents`` only: share of the slots that are hidden from the others.
+        masked: Push-T's ``joint`` and ``latents`` only: share of the slots that are hidden.
         action_free: Push-T's ``joint`` and ``latents`` only: learn to predict without actions, as pretraining does.
         memory_rate: AdamW's for the memory of mechanisms; 0 for ``learning_rate``.
         reach: ``prior`` only: how many env steps ahead a goal may lie.
+        played: Push-T's ``scenes`` only: share of the scenes that are states of trajectories instead of random ones.
+        branches: all phases of Push-T but ``prior``: how many branches of the trajectories, where the
+            hand strays, are played in the simulator and learned from beside them.
         episodes: use at most this many episodes of the store, 0 for all; encoding them takes its time in ``latents``.
         validate_every: steps between validations and checkpoints.
         validation: frames (``scenes``) or windows in a validation.
@@ -84,6 +88,8 @@ class PhaseConfig:
     action_free: bool = False
     memory_rate: float = 0.0
     reach: int = 75
+    played: float = 0.0
+    branches: int = 0
     episodes: int = 0
     validate_every: int = 250
     validation: int = 1024
@@ -103,17 +109,32 @@ class PhaseConfig:
             "blocked",
             "jostled",
             "masked",
+            "played",
+            "branches",
             "episodes",
         ):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ValueError(f"phase {self.kind}: {name} must not be negative, got {value}")
+        self._check_shares()
+        self._check_kind()
+
+    def _check_shares(self) -> None:
         drawn = self.moved + self.blocked + self.jostled
-        if drawn > 1:
-            raise ValueError(f"phase {self.kind}: moved, blocked and jostled are shares, {drawn:g} is too much")
+        for words, share in (("moved, blocked and jostled are shares", drawn), ("played is a share", self.played)):
+            if share > 1:
+                raise ValueError(f"phase {self.kind}: {words}, {share:g} is too much")
+
+    def _check_kind(self) -> None:
+        """Refuse what a phase of this kind would not heed."""
         if self.kind in ("turns", "latents", "prior") and (self.sigreg is not None or self.frozen_norm):
             raise ValueError(f"phase {self.kind}: the encoder rests, so sigreg and frozen_norm mean nothing")
-        for name, kinds in (("flip", ("turns", "prior")), ("frozen_unroll", ("latents",))):
+        for name, kinds in (
+            ("flip", ("turns", "prior")),
+            ("frozen_unroll", ("latents",)),
+            ("branches", BRANCHING),
+            ("played", ("scenes",)),
+        ):
             if getattr(self, name) and self.kind not in kinds:
                 raise ValueError(f"phase {self.kind}: {name} is for {' and '.join(kinds)} only")
 
@@ -140,20 +161,21 @@ class Preset:
         priors = any(phase.kind == "prior" for phase in self.phases)
         if isinstance(self.model, MechConfig) and not self.model.prior_hidden and priors:
             raise ValueError(f"preset {self.name}: the phase prior trains the action prior, and prior_hidden is 0")
-        if self.task == "pusht" and any(p.blocked or p.jostled or (p.flip and p.kind == "turns") for p in self.phases):
-            raise ValueError(f"preset {self.name}: blocked, jostled and flip in turns are for the game only")
-        only = any(phase.masked or phase.action_free or phase.memory_rate for phase in self.phases)
+        if self.task == "pusht" and any(p.blocked or p.jostled for p in self.phases):
+            raise ValueError(f"preset {self.name}: blocked and jostled are for the game only")
+        only = any(p.masked or p.action_free or p.memory_rate or p.branches or p.played for p in self.phases)
         if self.task == "relay" and (priors or only):
             raise ValueError(
-                f"preset {self.name}: masked, action_free, memory_rate and the phase prior are for Push-T only"
+                f"preset {self.name}: masked, action_free, memory_rate, branches, played "
+                "and the phase prior are for Push-T"
             )
 
     def _check_peer(self) -> None:
         """Refuse what the peer would not heed."""
-        ours = ("matrix_rate", "memory_rate", "action_free", "masked", "blocked", "jostled", "flip")
+        ours = ("matrix_rate", "memory_rate", "action_free", "masked", "blocked", "jostled", "flip", "frozen_unroll")
         for phase in self.phases:
-            if phase.kind != "joint":
-                raise ValueError(f"preset {self.name}: the peer is trained in phases joint only, not {phase.kind}")
+            if phase.kind not in ("joint", "latents"):
+                raise ValueError(f"preset {self.name}: the peer has phases joint and latents, not {phase.kind}")
             for name in ours:
                 if getattr(phase, name):
                     raise ValueError(f"preset {self.name}: {name} is for our own models, not for the peer")

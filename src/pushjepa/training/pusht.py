@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import torch
 from pushjepa.nets.mech import MechJEPA
 from pushjepa.nets.mech_config import MechConfig
 from pushjepa.pusht.collect import read_options, read_trajectories
-from pushjepa.pusht.model import load_net, save_model
-from pushjepa.runtime.checkpoint import CARD, CONFIG
+from pushjepa.pusht.model import FORMAT, load_net, read_files, save_model
+from pushjepa.runtime.checkpoint import CARD, refuse_other
 from pushjepa.training.batches import PhaseData
 from pushjepa.training.card import data_paragraph, metric_table, parameter_table, phase_table
 from pushjepa.training.modules import Phase
@@ -47,16 +46,11 @@ class PushTTask:
 
     def load_weights(self, model: MechJEPA, folder: Path) -> None:
         theirs = load_net(folder)
-        if theirs.config != model.config:
-            name = next(k for k, v in model.config.to_dict().items() if theirs.config.to_dict()[k] != v)
-            found, wanted = getattr(theirs.config, name), getattr(model.config, name)
-            raise ValueError(f"{folder} has {name}={found!r}, this preset {wanted!r}: another architecture")
+        refuse_other(folder, theirs.config.to_dict(), model.config.to_dict())
         model.load_state_dict(theirs.state_dict())
 
     def read_files(self, folder: Path) -> dict[str, str]:
-        load_net(folder)  # complains in one line if there is nothing to start from
-        files: dict[str, str] = json.loads((folder / CONFIG).read_text())["files"]
-        return files
+        return read_files(folder, FORMAT, "a Push-T model")
 
     def make_phase(self, model: MechJEPA, phase: PhaseConfig, seed: int) -> Phase[Any]:
         return PUSHT_MODULES[phase.kind](model, phase, self.preset.loss, seed)

@@ -11,7 +11,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pushjepa.nets.mech import MechJEPA
-from pushjepa.pusht.collect import Trajectories
+from pushjepa.nets.mech_config import MechConfig
+from pushjepa.nets.slots import SlotEncoder
+from pushjepa.pusht.branches import make_branches
+from pushjepa.pusht.collect import MOVED, Trajectories
 from pushjepa.pusht.geometry import OUTLINE, clearance, place
 from pushjepa.pusht.scene import PushTScene
 from pushjepa.pusht.simulator import Array
@@ -19,7 +22,7 @@ from pushjepa.training.batches import VALIDATION_SHARE, Batches, PhaseData
 from pushjepa.training.modules import SceneBatch
 from pushjepa.training.presets import PhaseConfig
 
-MOVED = 3.0  #: px the block must travel in a block of actions for it to count as one that moved it
+_REST = 1.0  # px/s: slower is at rest
 MIDDLE = 255.5  #: px, between the walls
 _ENCODE_CHUNK = 256
 
@@ -54,10 +57,12 @@ class GoalBatch(NamedTuple):
 
 
 class PushTWindows:
-    """All windows of some trajectories, one for each row that has a block of actions after it.
+    """All windows of some trajectories that play can meet, each for a row that has a block of actions after it.
 
     Boundaries lie ``frameskip`` rows apart, counted back from the window's row. Before a trajectory's start its first
-    row is repeated with zero actions, as :class:`pushjepa.pusht.adapters.HistoryPolicy` does.
+    row is repeated with zero actions, as :class:`pushjepa.pusht.adapters.HistoryPolicy` does; that is true of what
+    begins at rest, a whole number of blocks ago. Other windows that reach beyond the first row would tell of a moving
+    agent that it rests, and are left out.
 
     Args:
         trajectories: where they are cut from.
@@ -76,12 +81,14 @@ class PushTWindows:
         rows = np.arange(len(self.states))
         first = np.repeat(trajectories.offsets, trajectories.lengths)
         last = first + np.repeat(trajectories.lengths, trajectories.lengths) - 1
-        chosen = rows + frameskip <= last
+        back = rows - first
+        known = back > frameskip * (history - 1)  # the action before the oldest boundary too
+        rested = np.hypot(self.states[first, 5], self.states[first, 6]) < _REST
+        chosen = (rows + frameskip <= last) & (known | (rested & (back % frameskip == 0)))
         if not chosen.any():
             raise ValueError(f"no trajectory is longer than one block of {frameskip} steps")
         self.now, self.first = rows[chosen], first[chosen]
-        travel = self.states[self.now + frameskip, 2:4] - self.states[self.now, 2:4]
-        self.moved = np.hypot(travel[:, 0], travel[:, 1]) > MOVED
+        self.moved = trajectories.travel(self.now, frameskip) > MOVED
         self._moved_rows = np.flatnonzero(self.moved)
 
     def __len__(self) -> int:
@@ -92,9 +99,7 @@ class PushTWindows:
         back = self.frameskip * np.arange(self.history - 1, -2, -1)
         wanted = self.now[windows][:, None] - back
         known = wanted >= self.first[windows][:, None]
-        # A start that is no whole number of blocks away is reached by none: the first boundary after it is repeated.
-        earliest = self.first[windows] + (self.now[windows] - self.first[windows]) % self.frameskip
-        return np.maximum(wanted, earliest[:, None]), known[:, :-1]
+        return np.maximum(wanted, self.first[windows][:, None]), known[:, :-1]
 
     def at(self, windows: NDArray[np.int64]) -> tuple[NDArray[np.int64], PushTBatch]:
         """Rows (B, T+1) of the boundaries, and the batch without its items."""
@@ -118,14 +123,28 @@ class PushTWindows:
 
 
 class PushTScenes(Batches[SceneBatch]):
-    """Random scenes: the tee anywhere within the walls, the agent anywhere beside it, often near it."""
+    """Random scenes: the tee anywhere within the walls, the agent anywhere beside it, often near it.
 
-    def __init__(self, frame_size: int, size: int, seed: int) -> None:
+    Args:
+        frame_size: px.
+        size: of a batch.
+        seed: of the draws.
+        stored: (M, 7) states that were played, which the share ``share`` of the scenes is drawn from, turned and
+            mirrored at random. In play the agent touches the tee, and is half within it when it runs through.
+        share: see ``stored``.
+    """
+
+    def __init__(self, frame_size: int, size: int, seed: int, stored: Array | None = None, share: float = 0.0) -> None:
         super().__init__(size, seed)
-        self._scene = PushTScene(frame_size)
+        self._scene, self._stored, self._share = PushTScene(frame_size), stored, share
 
     def make(self, rng: np.random.Generator, size: int) -> SceneBatch:
-        states = np.stack([random_state(rng) for _ in range(size)])
+        played = 0 if self._stored is None else round(self._share * size)
+        parts = [random_state(rng) for _ in range(size - played)]
+        if self._stored is not None and played:
+            states = self._stored[rng.integers(len(self._stored), size=played)]
+            parts += list(turn_states(states, rng.integers(4, size=played), rng.random(played) < 0.5))
+        states = np.stack(parts)
         frames = torch.from_numpy(self._scene.draw_many(states))
         return SceneBatch(frames, _float(states), torch.zeros(size, dtype=torch.long))
 
@@ -197,15 +216,20 @@ class PushTGoals(Batches[GoalBatch]):
 
 
 class PushTTurns(Batches[PushTBatch]):
-    """Windows without frames, for the unroll alone; their states are blurred as a frame would blur them."""
+    """Windows without frames, for the unroll alone; their states are blurred as a frame would blur them.
+
+    With ``flip`` the board is turned and mirrored at random, as in :class:`PushTGoals`.
+    """
 
     def __init__(self, windows: PushTWindows, phase: PhaseConfig, seed: int) -> None:
         super().__init__(phase.batch, seed)
-        self._windows, self._moved, self._blur = windows, phase.moved, phase.blur
+        self._windows, self._phase = windows, phase
 
     def make(self, rng: np.random.Generator, size: int) -> PushTBatch:
-        _, batch = self._windows.at(self._windows.sample(rng, size, self._moved))
-        return batch._replace(items=batch.states + _float(blur(rng, tuple(batch.states.shape), self._blur)))
+        _, batch = self._windows.at(self._windows.sample(rng, size, self._phase.moved))
+        if self._phase.flip:
+            batch = turn_batch(batch, rng.integers(4, size=size), rng.random(size) < 0.5)
+        return batch._replace(items=batch.states + _float(blur(rng, tuple(batch.states.shape), self._phase.blur)))
 
 
 def blur(rng: np.random.Generator, shape: tuple[int, ...], most: float) -> Array:
@@ -236,6 +260,13 @@ def turn_states(states: Array, quarters: NDArray[np.int64], mirrored: NDArray[np
     return np.concatenate([agent + MIDDLE, block + MIDDLE, angle[..., None] % (2 * np.pi), speed], axis=-1)
 
 
+def turn_batch(batch: PushTBatch, quarters: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> PushTBatch:
+    """Windows without items on boards that were turned and mirrored: see :func:`turn_states`."""
+    states, steps = (_float(turn_states(part.numpy(), quarters, mirrored)) for part in (batch.states, batch.steps))
+    blocks, before = (_float(turn_vectors(part.numpy(), quarters, mirrored)) for part in (batch.blocks, batch.before))
+    return batch._replace(states=states, steps=steps, blocks=blocks, before=before)
+
+
 def random_state(rng: np.random.Generator) -> Array:
     """A state (7,) at rest for a training frame."""
     while True:
@@ -249,15 +280,15 @@ def random_state(rng: np.random.Generator) -> Array:
 
 
 @torch.inference_mode()
-def encode_rows(model: MechJEPA, states: Array, device: torch.device) -> Tensor:
-    """Slots (M, K, D) of the frames of states (M, 7), on the CPU."""
-    scene = PushTScene(model.config.frame_size)
-    model.to(device).eval()
-    out = torch.empty(len(states), model.config.slots, model.config.width)
+def encode_rows(encoder: SlotEncoder, config: MechConfig, states: Array, device: torch.device) -> Tensor:
+    """Slots (M, K, D) of the frames of states (M, 7), on the CPU; ``config`` holds the encoder's sizes."""
+    scene = PushTScene(config.frame_size)
+    encoder.to(device).eval()
+    out = torch.empty(len(states), config.slots, config.width)
     for low in tqdm(range(0, len(states), _ENCODE_CHUNK), desc="encoding frames", unit_scale=_ENCODE_CHUNK):
         rows = slice(low, low + _ENCODE_CHUNK)
-        out[rows] = model.encode(torch.from_numpy(scene.draw_many(states[rows])).to(device)).cpu()
-    model.train()
+        out[rows] = encoder(torch.from_numpy(scene.draw_many(states[rows])).to(device)).cpu()
+    encoder.train()
     return out
 
 
@@ -272,12 +303,13 @@ def build_pusht_data(
     """The batches that ``phase`` trains on and is validated on; the last trajectories are never trained on."""
     config = model.config
     split = len(trajectories) - max(1, int(len(trajectories) * VALIDATION_SHARE))
-    parts = trajectories.take(0, min(split, phase.episodes or split)), trajectories.take(split, len(trajectories))
+    training = trajectories.take(0, min(split, phase.episodes or split))
+    parts = with_branches(training, phase.branches, seed), trajectories.take(split, len(trajectories))
     pair: list[Batches[Any]] = []
     for offset, part in enumerate(parts):
         windows = PushTWindows(part, config.history, config.frameskip)
         if phase.kind == "scenes":
-            pair.append(PushTScenes(config.frame_size, phase.batch, seed + offset))
+            pair.append(PushTScenes(config.frame_size, phase.batch, seed + offset, part.states, phase.played))
         elif phase.kind == "joint":
             pair.append(PushTFrames(windows, config.frame_size, phase, seed + offset))
         elif phase.kind == "turns":
@@ -285,8 +317,19 @@ def build_pusht_data(
         elif phase.kind == "prior":
             pair.append(PushTGoals(part, (config.prior_blocks, config.frameskip), phase, seed + offset))
         else:
-            pair.append(PushTLatents(windows, encode_rows(model, part.states, device), phase, seed + offset))
+            pair.append(
+                PushTLatents(windows, encode_rows(model.encoder, config, part.states, device), phase, seed + offset)
+            )
     return PhaseData(pair[0], pair[1], phase, workers)
+
+
+def with_branches(trajectories: Trajectories, count: int, seed: int) -> Trajectories:
+    """Trajectories, and ``count`` branches of them."""
+    if not count:
+        return trajectories
+    with tqdm(total=count, desc="playing branches") as bar:
+        branches = make_branches(trajectories, count, seed, progress=lambda done, _: bar.update(done - bar.n))
+    return Trajectories.join([trajectories, branches])
 
 
 def _float(array: NDArray[np.floating]) -> Tensor:

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pushjepa.nets.mech import MechJEPA, Prediction, encode_pusht_state
+from pushjepa.nets.mech import BLOCK, MechJEPA, Prediction, encode_pusht_state
 from pushjepa.nets.mechanisms import perplexity
 from pushjepa.nets.prior import PlanMixture
+from pushjepa.pusht.collect import MOVED
 from pushjepa.training.modules import SMOOTH, Phase, SceneBatch
 from pushjepa.training.presets import LossWeights, PhaseConfig
-from pushjepa.training.pusht_batches import MOVED, GoalBatch, PushTBatch
+from pushjepa.training.pusht_batches import GoalBatch, PushTBatch
 
 _CENTRE = 256.0  # px
 _LATENT_LOSSES = ("pred", "codes", "effect")  # counted once; all others are of states
@@ -85,7 +86,10 @@ class SlotJointPhase(SlotPhase):
         return self.model.encode(batch.items)
 
     def losses(self, batch: PushTBatch) -> tuple[dict[str, Tensor], Tensor, Prediction]:
-        """All losses, the slots and the prediction. Padding is not predicted: nothing happens there."""
+        """All losses, the slots and the prediction. Padding is not predicted: nothing happens there.
+
+        What is read of a frame, steps and effects, is not asked for where agent or block are hidden.
+        """
         slots = self.slots(batch)
         masked = self.masks(slots[:, :-1])
         if self.phase.action_free:
@@ -93,17 +97,19 @@ class SlotJointPhase(SlotPhase):
         else:
             found = self.model.predict(slots[:, :-1], batch.blocks, batch.before, masked)
         known = batch.known
+        shown = known if masked is None else known & ~masked[..., : BLOCK + 1].any(dim=-1)
         losses = {
             "pred": functional.mse_loss(found.slots[known], slots[:, 1:][known]),
             "state": self.slot_state_loss(slots, batch.states),
             "pred_state": self.slot_state_loss(found.slots[known], batch.states[:, 1:][known]),
         }
-        if found.steps is not None:
-            losses["steps"] = 0.1 * pusht_distance(found.steps[known], batch.steps[known]).mean()
+        if found.steps is not None and shown.any():
+            losses["steps"] = 0.1 * pusht_distance(found.steps[shown], batch.steps[shown]).mean()
         if found.mechanisms is not None:
             losses["codes"] = found.mechanisms.loss
-            effects = self.model.tell_effects(found.mechanisms)[known]
-            losses["effect"] = functional.binary_cross_entropy_with_logits(effects, block_moves(batch)[known].float())
+        if found.mechanisms is not None and shown.any():
+            effects = self.model.tell_effects(found.mechanisms)[shown]
+            losses["effect"] = functional.binary_cross_entropy_with_logits(effects, block_moves(batch)[shown].float())
         return losses, slots, found
 
     def masks(self, slots: Tensor) -> Tensor | None:
@@ -148,7 +154,7 @@ class SlotJointPhase(SlotPhase):
         codes = seen["codes"].long()
         if (codes >= 0).any():
             metrics["val_effect"] = seen["effect"].mean().item()
-            metrics["code_perplexity"] = perplexity(codes[codes >= 0], self.model.config.codes)
+            metrics["code_perplexity"] = perplexity(codes[codes >= 0])
         self.log_dict(metrics, prog_bar=True)
 
 
@@ -204,6 +210,12 @@ class SlotTurnsPhase(SlotPhase):
         self.log_dict(metrics, prog_bar=True)
 
 
+def off_by(plans: Tensor, batch: GoalBatch) -> Tensor:
+    """(B, M) mean distance of an action from plans (B, M, H, frameskip, 2), over their first block, while it counts."""
+    known = batch.known[:, None, 0]
+    return ((plans[:, :, 0] - batch.plans[:, None, 0]).norm(dim=-1) * known).sum(-1) / known.sum(-1)
+
+
 class SlotPriorPhase(SlotPhase):
     """The action prior alone, from states as blurred as frames leave them: what was done on the way to a later one."""
 
@@ -225,11 +237,9 @@ class SlotPriorPhase(SlotPhase):
 
     def validation_step(self, batch: GoalBatch, batch_idx: int) -> None:
         found = self.propose(batch)
-        off = (found.means[:, :, 0] - batch.plans[:, None, 0]).norm(dim=-1) * batch.known[:, None, 0]
-        off = off.sum(-1) / batch.known[:, None, 0].sum(-1)  # (B, M), over the first block
-        likeliest = off[torch.arange(len(off)), found.logits.argmax(-1)]
+        likeliest, nearest = off_by(found.likeliest()[:, None], batch)[:, 0], off_by(found.means, batch).min(-1).values
         nll = found.loss(batch.plans, batch.known)[None]
-        self.keep(nll=nll, likeliest=likeliest, nearest=off.min(-1).values)
+        self.keep(nll=nll, likeliest=likeliest, nearest=nearest)
 
     def on_validation_epoch_end(self) -> None:
         seen = self.kept()

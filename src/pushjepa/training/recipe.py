@@ -82,8 +82,11 @@ def train(preset: Preset, options: TrainingOptions) -> Path:
     A run that was stopped goes on from its last checkpoint when called again with the same preset and folder.
 
     Raises:
-        ValueError: the folder holds a run of another preset, or the data cannot be read.
+        ValueError: the folder holds a run of another preset, the data cannot be read, or the first phase needs weights
+            to start from.
     """
+    if preset.phases[0].kind == "latents" and options.init_from is None:
+        raise ValueError(f"{preset.name} begins with an encoder that is trained already; say which by --init-from")
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.set_float32_matmul_precision("high")

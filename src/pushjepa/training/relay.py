@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from pushjepa.data.store import EpisodeStore
 from pushjepa.nets import JEPA, ModelConfig
-from pushjepa.runtime.checkpoint import read_config, verify
+from pushjepa.runtime.checkpoint import read_config, refuse_other, verify
 from pushjepa.training.batches import PhaseData, build_phase_data
 from pushjepa.training.card import write_card
 from pushjepa.training.modules import PHASE_MODULES, Phase
@@ -65,9 +65,5 @@ def load_weights(model: JEPA, folder: Path) -> None:
     """
     config = read_config(folder, weights_only=True)
     verify(folder, config, weights_only=True)
-    theirs, ours = ModelConfig.from_dict(config["model"]).to_dict(), model.config.to_dict()
-    if theirs != ours:
-        name = next(k for k in ours | theirs if theirs.get(k) != ours.get(k))
-        found, wanted = theirs.get(name), ours.get(name)
-        raise ValueError(f"{folder} has {name}={found!r}, this preset {wanted!r}: another architecture")
+    refuse_other(folder, ModelConfig.from_dict(config["model"]).to_dict(), model.config.to_dict())
     model.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})

@@ -27,7 +27,8 @@ export class Board {
 
   /**
    * Draw one picture.
-   * view: { scene, labels, badges, state, active, pulse, trail, from, ghost, dream, decoded, aim }
+   * view: { scene, before, labels, badges, state, active, pulse, trail, from, ghost, dream, decoded, aim }; `before` is
+   * the scene of the turn that led here, in which the block may have been another.
    */
   paint(view) {
     const pen = this.#pen;
@@ -37,7 +38,7 @@ export class Board {
     if (view.dream?.faint) this.#dream(view.dream, size, view.scene.size);
     pen.setTransform(size / view.scene.size, 0, 0, size / view.scene.size, 0, 0);
     drawGoalLines(pen, view);
-    if (view.from) drawOutline(pen, view.scene, view.from, "rgba(236,238,244,.18)", []);
+    if (view.from) drawOutline(pen, view.before, view.from, "rgba(236,238,244,.18)", []);
     if (view.trail) drawTrail(pen, view.trail);
     if (view.dream && !view.dream.faint) this.#think(view, size);
     else drawBlock(pen, view.scene, view.state);
@@ -118,9 +119,9 @@ function drawOutline(pen, scene, state, colour, dash) {
 }
 
 /** Where the model expected the block, tied to where it is. */
-function drawGhost(pen, { scene, state, ghost }) {
+function drawGhost(pen, { scene, before, state, ghost }) {
   const colour = COLOURS[ghost.side];
-  drawOutline(pen, scene, ghost.state, alpha(colour, 0.9), [5, 4]);
+  drawOutline(pen, before, ghost.state, alpha(colour, 0.9), [5, 4]);
   if (ghost.reply) drawReply(pen, ghost.reply);
   if (ghost.miss === null) return;
   const [tip, middle] = [[ghost.state[4], ghost.state[5]], [state[4], state[5]]];

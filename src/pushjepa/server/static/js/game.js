@@ -19,6 +19,7 @@ export class Game extends EventTarget {
   thinking = false; // a policy is choosing its move
   sent = false; // a turn is on its way to the server
   stuck = false; // a policy failed; asking again may help
+  changing = false; // other laws are on their way to the server
   resumes = true; // come back to the kept match once there is a connection
   #connection;
   #trace = null; // of the plan whose turn_result is still to come
@@ -66,6 +67,22 @@ export class Game extends EventTarget {
     this.sent = this.#request({ type: "next", turn: match.turn });
   }
 
+  /** The turn from which a change of the laws would hold now; null if there is none left. */
+  get nextChange() {
+    const { match } = this;
+    if (!match || match.imported || match.phase === "over") return null;
+    const turn = match.turn + (this.thinking ? 1 : 0); // who thinks goes by the laws that it has seen
+    return turn < match.turns ? turn : null;
+  }
+
+  /** Change the laws of physics from the next turn that nobody plans yet. */
+  changePhysics(physics) {
+    if (this.changing || this.nextChange === null) return;
+    // Not the last request: that one is what a busy server is asked for again.
+    this.changing = this.#connection.send({ type: "change_physics", physics });
+    this.#changed();
+  }
+
   /** Ask a policy again that failed. */
   askAgain() {
     this.stuck = false;
@@ -90,7 +107,7 @@ export class Game extends EventTarget {
     if (state === "open") {
       this.#connection.send({ type: "hello" });
       if (this.kept && this.resumes) this.resume(this.kept);
-    } else this.sent = false;
+    } else [this.sent, this.changing] = [false, false];
     this.#changed();
   }
 
@@ -114,7 +131,7 @@ export class Game extends EventTarget {
       const before = this.match;
       this.match = new Match(message);
       sessionStorage.setItem(KEPT, message.match_id);
-      [this.thinking, this.sent, this.stuck, this.#plan, this.#trace] = [false, false, false, null, null];
+      [this.thinking, this.sent, this.stuck, this.changing, this.#plan, this.#trace] = [false, false, false, false, null, null];
       const same = before?.match_id === message.match_id;
       if (same) carryOver(before, this.match);
       this.say(null);
@@ -130,10 +147,14 @@ export class Game extends EventTarget {
       const turn = { ...message, plan: this.#plan, trace: this.#trace };
       [this.#plan, this.#trace, this.thinking, this.sent] = [null, null, false, false];
       this.match.add(turn);
-      const { standing, phase, odds } = message;
-      Object.assign(this.match, { state: message.states.at(-1), turn: message.turn + 1, standing, phase, odds });
+      const { standing, phase, odds, laws } = message;
+      Object.assign(this.match, { state: message.states.at(-1), turn: message.turn + 1, standing, phase, odds, laws });
       this.say(null);
       this.dispatchEvent(new CustomEvent("turn", { detail: this.match.history.at(-1) }));
+    },
+    physics_changed: ({ changes, laws }) => {
+      Object.assign(this.match, { changes, laws });
+      this.changing = false;
     },
     match_over: ({ winner, standing }) => {
       this.match.result = { winner, standing };
@@ -146,6 +167,10 @@ export class Game extends EventTarget {
   };
 
   #fail({ code, message }) {
+    if (this.changing && !["busy", "opponent_failed", "unknown_match"].includes(code)) {
+      this.changing = false; // the laws stay as they are, and so does all that was asked for besides
+      return this.say(sentence(message));
+    }
     this.sent = false;
     if (code === "unknown_match") return this.#forget(message);
     if (code === "opponent_failed") [this.thinking, this.stuck] = [false, true];

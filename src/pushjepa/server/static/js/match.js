@@ -72,6 +72,26 @@ export class Match {
     return turns === 0 ? this.openingOdds : (this.history[turns - 1]?.odds ?? null);
   }
 
+  /** The turn whose laws hold at place k: when a turn has ended the board is the next one's. */
+  lawTurn(k) {
+    return Math.min(this.turns - 1, Math.floor(k / STEPS));
+  }
+
+  /** The laws of a turn, played or not, as far as they are known. */
+  lawsAt(turn) {
+    return this.#changeAt(turn)?.physics ?? this.physics;
+  }
+
+  /** What to draw in a turn: the board, with the block as the laws of that turn make it. */
+  sceneAt(turn) {
+    const change = this.#changeAt(turn);
+    return change ? { ...this.scene, block_parts: change.block_parts } : this.scene;
+  }
+
+  #changeAt(turn) {
+    return this.changes.findLast((change) => change.turn <= turn);
+  }
+
   /** Who acts in a turn, played or not. */
   sideOf(turn) {
     return turn % 2 === 0 ? this.first : other(this.first);

@@ -23,7 +23,7 @@ export class Stage {
     const pulsing = active !== null && !theatre.calm;
     // Nothing moves when nothing happens: a page left open costs no battery.
     const search = match.turnAt(k)?.trace ? "+" : "-";
-    const key = `${match.match_id}/${match.turn}/${k}/${dream}/${theatre.dreams}/${search}/${active}/${aim.enabled}/${aim.waypoints}/${aim.hover}/${page.names.p1.name}/${page.names.p2.name}`;
+    const key = `${match.match_id}/${match.turn}/${k}/${dream}/${theatre.dreams}/${search}/${active}/${aim.enabled}/${aim.waypoints}/${aim.hover}/${page.names.p1.name}/${page.names.p2.name}/${JSON.stringify(match.lawsAt(match.lawTurn(k)))}`;
     if (!pulsing && !resized && key === this.#painted) return false;
     this.#painted = key;
     this.#board.paint(this.#view(page, active, pulsing ? (Math.sin(ms / 320) + 1) / 2 : 0));
@@ -42,7 +42,9 @@ export class Stage {
     const picture = pictureAt(match, theatre.place, { keepDream: theatre.dreams && theatre.scrubbing });
     // The person aims over a tidy board: what was expected of the last turn is told beside it.
     const ghost = page.aim.waypoints.length && page.mine ? null : picture.ghost;
-    return { ...picture, ghost, scene: match.scene, labels: of("goal"), badges: of("badge"), active, pulse, aim: aimView(page) };
+    const scene = match.sceneAt(match.lawTurn(theatre.place.k));
+    const before = picture.turn ? match.sceneAt(picture.turn.turn) : scene;
+    return { ...picture, ghost, scene, before, labels: of("goal"), badges: of("badge"), active, pulse, aim: aimView(page) };
   }
 }
 
@@ -50,6 +52,6 @@ function aimView({ aim, match, theatre, mine }) {
   if (!mine || theatre.scrubbing) return null;
   const legs = aim.preview ? [...aim.waypoints, aim.preview] : aim.waypoints;
   if (legs.length === 0) return null;
-  const reach = reachablePath(agentOf(match.state, match.human), legs, match.physics);
+  const reach = reachablePath(agentOf(match.state, match.human), legs, match.lawsAt(match.turn));
   return { side: match.human, waypoints: aim.waypoints, preview: aim.preview, reach };
 }

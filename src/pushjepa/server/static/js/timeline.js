@@ -1,6 +1,7 @@
 // The tape under the board: every turn and every step, the handle, and the keys that move it.
 
 import { $, h, s, say } from "./dom.js";
+import { sameLaws, worldName } from "./laws.js";
 import { STEPS } from "./match.js";
 
 /** Events: "scrub" with the place as detail. */
@@ -20,9 +21,9 @@ export class Timeline extends EventTarget {
     this.#tape.addEventListener("keydown", (event) => this.#onKey(event));
   }
 
-  /** Lay out the turns of a match; `known` turns can be visited. */
-  build(match, names) {
-    const key = `${match.match_id}/${match.history.length}/${names.p1.name}`;
+  /** Lay out the turns of a match; `known` turns can be visited. `usual` are the standard laws, null if not known yet. */
+  build(match, names, usual) {
+    const key = `${match.match_id}/${match.history.length}/${names.p1.name}/${JSON.stringify([match.changes, usual])}`;
     if (key === this.#built) return;
     this.#built = key;
     this.#turns = match.turns;
@@ -30,7 +31,8 @@ export class Timeline extends EventTarget {
     const turns = Array.from({ length: match.turns }, (_, i) => {
       const known = i < match.history.length;
       const side = match.sideOf(i);
-      return h("span", { class: "leg", "data-side": side, "data-known": known ? "yes" : "no" }, h("b", {}, `T${i + 1}`), ticks());
+      const laws = usual && !sameLaws(match.lawsAt(i), usual) ? "other" : "usual";
+      return h("span", { class: "leg", "data-side": side, "data-known": known ? "yes" : "no", "data-laws": laws }, h("b", {}, `T${i + 1}`), ticks(), lawMark(match, i, usual));
     });
     this.#tape.replaceChildren(...turns, this.#liveMark, this.#handle);
     this.#tape.setAttribute("aria-valuemax", String(match.length));
@@ -82,14 +84,26 @@ export class Timeline extends EventTarget {
   }
 }
 
+/** A mark where other laws come into force; null where none do. */
+function lawMark(match, turn, usual) {
+  const change = match.changes.find((item) => item.turn === turn);
+  return change ? h("i", { class: "law-mark", title: `From turn ${turn + 1}: ${usual ? worldName(change.physics, usual) : "other laws"}` }) : null;
+}
+
 /** The minor ticks of one turn. */
 function ticks() {
   const marks = Array.from({ length: STEPS - 1 }, (_, i) => `M${20 * (i + 1)} 0V6`).join("");
   return s("svg", { viewBox: "0 0 100 6", preserveAspectRatio: "none", "aria-hidden": "true" }, s("path", { d: marks }));
 }
 
-/** Where place k is, in words: "T3 JEPA · step 2 of 5". */
-export function placeWords(match, { k, dream }, names) {
+/** Where place k is, in words: "T3 JEPA · step 2 of 5", and which laws hold there if they are not the usual ones. */
+export function placeWords(match, { k, dream }, names, usual) {
+  const place = turnWords(match, { k, dream }, names);
+  const laws = match.lawsAt(match.lawTurn(k));
+  return usual && !sameLaws(laws, usual) ? `${place} · ${worldName(laws, usual)}` : place;
+}
+
+function turnWords(match, { k, dream }, names) {
   if (dream !== null) {
     const turn = Math.floor(k / STEPS);
     return `T${turn + 1} ${names[match.sideOf(turn)].name} · imagining`;

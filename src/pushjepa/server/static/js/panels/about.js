@@ -2,18 +2,17 @@
 
 import { fileUrl, gifUrl } from "../api.js";
 import { $, h, say } from "../dom.js";
+import { usualLaws, worldName } from "../laws.js";
 import { linkTo } from "../share.js";
-
-const USUAL = { block_scale: 1, block_mass: 1, block_friction: 0.6, block_shape: "tee", damping: 0.02, agent_speed: 400, agent_force: 12000 };
 
 export function showAbout(match, names, welcome) {
   const stage = welcome?.stages.find((item) => item.name === match.stage)?.title ?? match.stage;
-  const laws = Object.entries(match.physics).filter(([name, value]) => USUAL[name] !== value);
+  const usual = usualLaws(welcome);
   const rows = [
     ["Stage", stage],
     ["Seed", String(match.seed)],
     ["Starts", names[match.first].name],
-    ["Laws", laws.length ? laws.map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`).join(", ") : "the usual"],
+    ["Laws at the start", usual ? worldName(match.physics, usual) : "–"],
     ["Model", modelWords(welcome)],
   ];
   $("facts").replaceChildren(...rows.map(([what, value]) => h("div", {}, h("dt", {}, what), h("dd", {}, value))));

@@ -1,6 +1,7 @@
 // All that stands around the board. `update` after anything happened, `follow` on every frame that moves.
 
 import { $, say } from "../dom.js";
+import { usualLaws } from "../laws.js";
 import { STEPS } from "../match.js";
 import { recallDecoded, recallSearch } from "../memory.js";
 import { placeWords } from "../timeline.js";
@@ -15,12 +16,13 @@ const LINK_WORDS = { connecting: "Connecting", open: "Connected", lost: "Reconne
 
 export class Panels {
   #timeline;
+  #laws;
   #built = "";
   #spoken = { match: null, turns: 0, headline: "" };
   #gameWords = null;
 
-  constructor(timeline) {
-    this.#timeline = timeline;
+  constructor(timeline, laws) {
+    [this.#timeline, this.#laws] = [timeline, laws];
     $("notice-close").addEventListener("click", () => this.notice(null));
   }
 
@@ -53,7 +55,8 @@ export class Panels {
     const { match, names, theatre } = page;
     const count = theatre.replay ? match.history.length : Math.floor(theatre.liveAt / STEPS);
     this.#build(page, count);
-    this.#timeline.build(match, names);
+    this.#timeline.build(match, names, usualLaws(page.welcome));
+    this.#laws.update(page);
     showTurn(turnWords(page));
     this.#buttons(page);
     this.#overBoard(page);
@@ -65,7 +68,8 @@ export class Panels {
     const { match, names, theatre, k } = page;
     showScore(match, k, names);
     markCourse(k);
-    this.#timeline.show(k, theatre.replay ? k : theatre.liveAt, placeWords(match, page, names));
+    this.#timeline.show(k, theatre.replay ? k : theatre.liveAt, placeWords(match, page, names, usualLaws(page.welcome)));
+    this.#laws.follow(page);
     markPast(page.dream === null ? Math.ceil(k / STEPS) - 1 : -1);
     showSeen(match, k, names, page.welcome?.model.state);
     this.#mind(page);

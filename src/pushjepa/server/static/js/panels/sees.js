@@ -13,7 +13,8 @@ export function showSeen(match, k, names, model) {
   const turn = Math.floor(k / STEPS);
   const seen = match.decoded.get(turn);
   const size = Math.round($("sees").clientWidth * Math.min(2, window.devicePixelRatio || 1));
-  const key = `${match.match_id}/${turn}/${Boolean(seen)}/${size}/${model}`;
+  const scene = match.sceneAt(match.lawTurn(k));
+  const key = `${match.match_id}/${turn}/${seen?.state}/${size}/${model}/${scene.block_parts}`;
   if (key === drawn) return;
   drawn = key;
   $("sees-body").hidden = !seen;
@@ -26,7 +27,7 @@ export function showSeen(match, k, names, model) {
     ["block", `${error.block.toFixed(1)} px`],
     ["angle", `${error.angle.toFixed(1)}°`],
   ]);
-  draw($("sees"), match, match.stateAt(STEPS * turn), seen.state);
+  draw($("sees"), scene, match.stateAt(STEPS * turn), seen.state);
 }
 
 function why(model) {
@@ -34,7 +35,7 @@ function why(model) {
   return model === "ready" ? "It is looking at the board." : "There is no model that could look at the board.";
 }
 
-function draw(canvas, { scene }, truth, seen) {
+function draw(canvas, scene, truth, seen) {
   const size = Math.round(canvas.clientWidth * Math.min(2, window.devicePixelRatio || 1));
   [canvas.width, canvas.height] = [size, size];
   const pen = canvas.getContext("2d");
