@@ -44,6 +44,20 @@ def one_line(text: str) -> bool:
     return text.startswith("pushjepa: ") and text.count("\n") == 1 and "Traceback" not in text
 
 
+def forget_modules(monkeypatch: pytest.MonkeyPatch, *prefixes: str) -> None:
+    """As if nothing under these names had been imported, until the test ends.
+
+    Their packages must forget them too: an import during the test would leave its own copy there, and what looks a
+    module up by its path afterwards (as ``monkeypatch.setattr`` with a string does) would find another one than
+    ``sys.modules`` holds.
+    """
+    for name in [name for name in sys.modules if name.startswith(prefixes)]:
+        parent, _, child = name.rpartition(".")
+        monkeypatch.delattr(sys.modules[parent], child, raising=False)
+    for name in [name for name in sys.modules if name.startswith(prefixes)]:
+        monkeypatch.delitem(sys.modules, name)
+
+
 def test_version(command: Command) -> None:
     assert command("--version") == (0, f"{pushjepa.__version__}\n", "")
 
@@ -113,8 +127,7 @@ def test_bad_input_is_one_line(arguments: list[str], says: str, tmp_path: Path, 
 
 
 def test_training_without_torch_says_what_to_install(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [n for n in sys.modules if n.startswith(("pushjepa.training", "pushjepa.nets"))]:
-        monkeypatch.delitem(sys.modules, name)
+    forget_modules(monkeypatch, "pushjepa.training", "pushjepa.nets")
     monkeypatch.setitem(sys.modules, "lightning", None)
     monkeypatch.setitem(sys.modules, "torch", None)
     code, _, err = command("train")
@@ -197,8 +210,7 @@ def test_collect_tells_how_often_the_expert_solved_its_task(command: Command, tm
 
 
 def test_push_t_without_its_extra_says_what_to_install(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [n for n in sys.modules if n.startswith(("pushjepa.pusht", "pushjepa.evaluation.pusht"))]:
-        monkeypatch.delitem(sys.modules, name)
+    forget_modules(monkeypatch, "pushjepa.pusht", "pushjepa.evaluation.pusht")
     monkeypatch.setitem(sys.modules, "stable_worldmodel", None)
     code, _, err = command("pusht", "eval")
     assert code == 2

@@ -10,16 +10,18 @@ import torch
 from torch import nn
 
 from pushjepa.nets.dynamics import ActionAdaLN, MechPredictor
-from pushjepa.nets.mech import MechJEPA, decode_pusht_state, encode_pusht_state
+from pushjepa.nets.mech import MechJEPA, decode_pusht_state, encode_pusht_state, place_ends
 from pushjepa.nets.mech_config import MechConfig
 from pushjepa.nets.mechanisms import build_memory, perplexity
 from pushjepa.nets.push_unroll import PushUnroll
 from pushjepa.pusht.collect import draw_state
-from pushjepa.pusht.simulator import Simulator
+from pushjepa.pusht.geometry import place
+from pushjepa.pusht.simulator import LAWS, PushTPhysics, Simulator, tell_laws
 
 SMALL = {"frame_size": 32, "width": 16, "points": 3, "layers": 2, "heads": 2, "mlp_hidden": 32, "head_hidden": 16}
 KINDS = [
     {"mechanism": "vq", "codes": 8, "mechanism_width": 4},
+    {"mechanism": "vq", "codes": 8, "mechanism_width": 4, "bound": 4},
     {"mechanism": "lowrank", "mechanism_width": 4},
     {"mechanism": "none"},
     {"slots": 1, "mechanism": "none"},
@@ -181,6 +183,51 @@ def test_the_unroll_s_agent_goes_as_the_true_one():
     assert states[0, :, 2:] == pytest.approx(state[:, 2:].expand(5, -1))
 
 
+def test_how_far_actions_reach_is_a_factor_of_them():
+    """The first condition, of a simulator's laws, for the agent's path: in the unroll and in the simulator alike."""
+    torch.manual_seed(0)
+    unroll = PushUnroll(MechConfig(**SMALL, unroll_hidden=8, unroll_waves=8, laws=LAWS))
+    torch.nn.init.normal_(unroll.motion.weight)
+    state, before = torch.tensor([[-0.5, -0.5, 0.5, 0.5, 1.0, 0.0]]), torch.tensor([[0.2, -0.1]])
+    actions = torch.rand(1, 5, 2) - 0.5
+    physics = PushTPhysics(agent_gain=0.6)
+    told = torch.from_numpy(tell_laws(physics))[None]
+    with torch.no_grad():
+        states, _ = unroll(state, before, actions, told)
+        scaled, _ = unroll(state, 0.6 * before, 0.6 * actions)
+    assert torch.allclose(states, scaled, atol=1e-6)
+    start, played = np.array([128.0, 128, 384, 384, 0, 0, 0]), actions[0].double().numpy()
+    assert Simulator(physics).run(start, played) == pytest.approx(Simulator().run(start, 0.6 * played), abs=1e-9)
+
+
+def test_laws_are_not_told_in_vain():
+    unroll = PushUnroll(MechConfig(**SMALL, unroll_hidden=8, unroll_waves=8))
+    with pytest.raises(ValueError, match="knows no other laws"):
+        unroll(torch.zeros(1, 6), torch.zeros(1, 2), torch.zeros(1, 5, 2), torch.zeros(1, LAWS))
+
+
+def test_bar_and_stem_are_where_the_tee_has_them(rng):
+    states = np.stack([draw_state(rng) for _ in range(5)])
+    bar, stem = [[-60.0, 15.0], [60.0, 15.0]], [[0.0, 30.0], [0.0, 120.0]]
+    wanted = np.stack([place(np.array(bar + stem), state[2:5]) for state in states])
+    assert place_ends(torch.from_numpy(states)).numpy() * 256 + 256 == pytest.approx(wanted, abs=1e-3)
+
+
+def test_heads_of_the_parts_read_their_own_slots():
+    torch.manual_seed(0)
+    model = MechJEPA(MechConfig(**SMALL | {"slots": 4}, bound=4))
+    slots = torch.randn(2, 3, 4, model.config.width)
+    ends, state = model.heads.ends(slots), model.heads(slots)
+    assert ends.shape == (2, 3, 4, 2)
+    for slot, same in ((0, slice(0, 4)), (1, slice(0, 4)), (2, slice(2, 4)), (3, slice(0, 2))):
+        other = slots.clone()
+        other[..., slot, :] += 1.0
+        kept = (model.heads.ends(other) == ends).flatten(0, 1).all(dim=0).all(dim=-1)
+        assert kept[same].all()
+        assert kept.all() == (slot < 2)
+        assert torch.equal(model.heads(other), state) == (slot > 1)
+
+
 def test_states_survive_their_encoding(rng):
     states = torch.from_numpy(np.stack([draw_state(rng) for _ in range(20)]))
     again = decode_pusht_state(encode_pusht_state(states).numpy())
@@ -198,6 +245,9 @@ def test_states_survive_their_encoding(rng):
         ({"frame_size": 30}, "must divide by 4"),
         ({"unroll_waves": 6}, "multiple of 4"),
         ({"slots": 0, "mechanism": "none"}, "slots must be at least 1"),
+        ({"bound": 3}, "bound must be 2, or 4 with at least 4 slots, got 3"),
+        ({"bound": 4, "slots": 3}, "got 4 with 3 slots"),
+        ({"laws": 12, "unroll_hidden": 0}, "and unroll_hidden is 0"),
     ],
 )
 def test_sizes_that_make_no_sense_are_refused(options, said):

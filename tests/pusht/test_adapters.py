@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("stable_worldmodel", reason="stable-worldmodel is not installed")
 
 from pushjepa.planning import Budget
-from pushjepa.pusht.adapters import ActionNormaliser, BlockPlanner, CostModel, HistoryPolicy
+from pushjepa.pusht.adapters import ActionNormaliser, BlockPlanner, CostModel, Doubt, HistoryPolicy, Seen
 from pushjepa.pusht.oracle import GoalState, PushTSimulatorModel
 from pushjepa.pusht.simulator import Simulator
 from pushjepa.pusht.stable import PlanConfig
-from pushjepa.runtime.contract import ModelSpec
+from pushjepa.runtime.contract import Context, ModelSpec
 
 
 class RecordingModel:
@@ -235,3 +235,75 @@ def test_a_prior_plays_alone_without_a_budget():
     assert [ask[2] for ask in planner.prior.asked] == [1, 1]
     with pytest.raises(ValueError, match="without a budget to search with there must be a prior"):
         BlockPlanner(RecordingModel(), None)
+
+
+class Walker(RecordingModel):
+    """Its agent goes 20 px in x in a block of full speed; a future's latent is the state that it ends in."""
+
+    def __init__(self):
+        super().__init__()
+        self.starts, self.begins_elsewhere = [], True
+
+    def rollout(self, context, candidates, actors, conditions=None):
+        return self.rollout_from(np.tile(context.latents[-1, 0, :5], (len(candidates), 1)), context, candidates)
+
+    def rollout_from(self, starts, context, candidates):
+        self.starts.append(starts)
+        self.candidates.append(candidates)
+        ends = np.zeros((*candidates.shape[:2], 1, 7), dtype=np.float32)
+        ends[..., 0, :5] = starts[:, None]
+        ends[..., 0, 0] += 20.0 * candidates[:, :, 0, 0, 0].cumsum(axis=1)
+        return ends
+
+    def decode(self, latents):
+        return super().decode(latents)[..., :5]
+
+
+def narrow_and_wide(states, latents):
+    """0 within a quarter of a pixel about x = 110, 1 within 4 px about x = 95, 10 elsewhere."""
+    x = states[:, -1, 0]
+    return np.where(np.abs(x - 110) < 0.25, 0.0, np.where(np.abs(x - 95) < 4.0, 1.0, 10.0))
+
+
+def test_doubt_prefers_the_plan_that_works_from_where_one_may_be():
+    latents = np.zeros((3, 1, 7), dtype=np.float32)
+    latents[..., :5] = [100.0, 200.0, 300.0, 250.0, 1.0]
+    seen = Seen(
+        Context(latents, np.zeros((2, 5, 1, 2), np.float32), np.zeros(2, np.int64)), latents[-1], narrow_and_wide
+    )
+    sure, doubting = Walker(), Walker()
+    plan, cost = BlockPlanner(sure, Budget(200, 6), 3, smallest=0.1).plan(seen, np.zeros((1, 5, 2), np.float32))
+    assert (20 * plan[0, 0, 0], cost) == (pytest.approx(10.0, abs=0.25), 0.0)
+    for_all = BlockPlanner(doubting, Budget(200, 6), 3, smallest=0.1, doubt=Doubt(1.5, 1.0, 0.4, finalists=30, draws=9))
+    plan, cost = for_all.plan(seen, np.zeros((1, 5, 2), np.float32))
+    assert 20 * plan[0, 0, 0] == pytest.approx(-5.0, abs=3.0)
+    assert cost == 1.0
+    # Six iterations, each candidate from a start of its own, about what was read and as far from it as was said.
+    assert [len(starts) for starts in doubting.starts] == [200] * 6 + [31 * 9]
+    drawn = np.concatenate(doubting.starts[:6])
+    assert drawn.mean(axis=0) == pytest.approx([100, 200, 300, 250, 1.0], abs=0.2)
+    assert drawn.std(axis=0) == pytest.approx([1.5, 1.5, 1.0, 1.0, np.radians(0.4)], rel=0.05)
+    # Finalists are judged from the same starts, each of them from all.
+    finals = doubting.starts[6].reshape(31, 9, 5)
+    assert (finals == finals[0]).all()
+    assert len(np.unique(finals[0, :, 0])) == 9
+    of_finalists = doubting.candidates[6].reshape(31, 9, -1)
+    assert (of_finalists == of_finalists[:, :1]).all()
+
+
+def test_doubt_is_a_function_of_the_seed_and_needs_a_model_that_can_begin_elsewhere():
+    latents = np.full((3, 1, 7), 100.0, dtype=np.float32)
+    seen = Seen(
+        Context(latents, np.zeros((2, 5, 1, 2), np.float32), np.zeros(2, np.int64)), latents[-1], narrow_and_wide
+    )
+    plans = [
+        BlockPlanner(Walker(), Budget(20, 2), seed, doubt=Doubt(draws=3)).plan(seen, np.zeros((2, 5, 2), np.float32))[0]
+        for seed in (1, 1, 2)
+    ]
+    assert np.array_equal(plans[0], plans[1])
+    assert not np.array_equal(plans[0], plans[2])
+    fixed = Walker()
+    fixed.begins_elsewhere = False
+    for model in (RecordingModel(), fixed):
+        with pytest.raises(ValueError, match="plan without doubt"):
+            BlockPlanner(model, Budget(2, 1), doubt=Doubt())

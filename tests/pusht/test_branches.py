@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pushjepa.pusht.branches import LEAD, STEPS, make_branches
+from pushjepa.pusht.branches import LEAD, RANGES, STEPS, draw_laws, make_branches, make_shifted_branches
 from pushjepa.pusht.collect import MOVED, CollectOptions, Trajectories, make_trajectory
-from pushjepa.pusht.simulator import Simulator
+from pushjepa.pusht.simulator import BLOCK_SHAPES, LAWS, PushTPhysics, Simulator, tell_laws
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +78,39 @@ def _short(trajectories):
         trajectories.solved[:1],
         trajectories.clean[:1],
     )
+
+
+def test_no_shifted_branches_are_refused(trajectories):
+    with pytest.raises(ValueError, match="must be at least 1, got 0"):
+        make_shifted_branches(trajectories, 0, 1)
+
+
+def test_shifted_branches_obey_their_own_laws(trajectories):
+    branches, laws = make_shifted_branches(trajectories, 60, 1, workers=1)
+    assert len(branches) == len(laws) == 60
+    assert len(set(laws)) == 3, "25 neighbours share theirs"
+    for span, physics in zip(spans(branches), laws, strict=True):
+        states, actions = branches.states[span], branches.actions[span]
+        assert len(states) == STEPS + 1
+        assert not states[0, 5:].any()
+        assert np.array_equal(Simulator(physics).run(states[0], actions[:-1]), states[1:])
+    again, same = make_shifted_branches(trajectories, 60, 1, workers=2)
+    assert same == laws
+    assert np.array_equal(again.states, branches.states)
+    assert make_shifted_branches(trajectories, 60, 2, workers=1)[1] != laws
+
+
+def test_drawn_laws_cover_what_they_may(rng):
+    drawn = [draw_laws(rng) for _ in range(400)]
+    standard = PushTPhysics()
+    for name, (low, high) in RANGES.items():
+        values = np.array([getattr(physics, name) for physics in drawn])
+        changed = values[values != getattr(standard, name)]
+        assert 0.4 < len(changed) / 400 < 0.6
+        assert low <= changed.min() < low + 0.1 * (high - low) < high - 0.1 * (high - low) < changed.max() <= high
+    assert {physics.block_shape for physics in drawn} == set(BLOCK_SHAPES)
+    told = np.stack([tell_laws(physics) for physics in drawn])
+    assert told.shape == (400, LAWS)
+    assert np.abs(told).max() < 1.5
+    assert (told.std(axis=0) > 0.2).all()
+    assert not tell_laws(standard).any()

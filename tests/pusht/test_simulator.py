@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pushjepa.pusht.geometry import OUTLINE, clearance, place, pose_error
-from pushjepa.pusht.shifts import DESCRIPTIONS, SHIFTS, find_shift
+from pushjepa.pusht.shifts import DESCRIPTIONS, SHIFTS, find_laws
 from pushjepa.pusht.simulator import _LIMITS, BLOCK_SHAPES, PushTPhysics, Simulator, block_parts, build_space
 
 AT_REST = np.array([100.0, 100.0, 300.0, 300.0, 0.5, 0.0, 0.0])
@@ -133,9 +133,10 @@ def test_every_shift_is_told_in_a_line():
     assert set(DESCRIPTIONS) == set(SHIFTS)
     assert all(line and "\n" not in line for line in DESCRIPTIONS.values())
     assert PushTPhysics() not in SHIFTS.values()
-    assert find_shift("big-block").block_scale == 42.0
-    with pytest.raises(ValueError, match="unknown shift 'moon'; choose one of big-block, "):
-        find_shift("moon")
+    assert find_laws("big-block").block_scale == 42.0
+    assert find_laws("none") is None
+    with pytest.raises(ValueError, match="unknown shift 'moon'; choose one of none, big-block, "):
+        find_laws("moon")
 
 
 def test_an_agent_goes_as_far_as_its_gain_says():

@@ -17,6 +17,7 @@ import h5py
 
 from pushjepa.evaluation.pusht import evaluate_pusht
 from pushjepa.planning import Budget
+from pushjepa.pusht.adapters import Doubt
 from pushjepa.pusht.collect import COLLECTION, CollectOptions
 from pushjepa.pusht.model import save_model
 from pushjepa.pusht.tasks import ExpertData, Search, make_player, play
@@ -126,6 +127,9 @@ def test_what_a_model_learned_from_is_known_by_seed_or_source(expert_data, chang
     expert_data.refuse_seen({"seed": 6, "source": None}, "it")
     expert_data.refuse_seen({"seed": 5, "source": "theirs.h5"}, "it")
     expert_data.refuse_seen({}, "it")
+    expert_data.refuse_seen({"seed": 6, "source": None, "start": {"seed": 7, "start": {}}}, "it")
+    with pytest.raises(ValueError, match="collected with seed 5"):
+        expert_data.refuse_seen({"seed": 6, "source": None, "start": {"seed": 7, "start": {"seed": 5}}}, "it")
     imported = CollectOptions(6, seed=5, source="theirs.h5")
     told = ExpertData(changed(lambda file: file.attrs.update({COLLECTION: json.dumps(asdict(imported))})))
     told.refuse_seen({"seed": 5, "source": None}, "it")
@@ -201,3 +205,5 @@ def test_bad_input_is_one_line(expert_data, tmp_path):
         evaluate_pusht(expert_data, ["nobody"])
     with pytest.raises(ValueError, match="budget must be at least 1"):
         evaluate_pusht(expert_data, ["random"], budget=0)
+    with pytest.raises(ValueError, match="doubt is for the players model and model"):
+        evaluate_pusht(expert_data, ["random", "prior"], search=Search(doubt=Doubt()))

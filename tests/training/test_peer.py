@@ -204,7 +204,7 @@ def test_a_run_starts_from_weights_of_the_same_architecture_only(run, trajectori
     with pytest.raises(ValueError, match="depth=1, this preset 2: another architecture"):
         other.load_weights(other.make_model(), run / "checkpoint")
     with pytest.raises(ValueError, match=r"config\.json is missing"):
-        task.read_files(trajectories)
+        task.read_start(trajectories)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def eyes(trajectories, tmp_path_factory) -> Path:
     sizes = {"frame_size": 32, "slots": 1, "width": 16, "points": 3, "layers": 1, "heads": 2, "mlp_hidden": 32}
     folder = tmp_path_factory.mktemp("eyes")
     net = MechJEPA(MechConfig(**sizes, mechanism="none", head_hidden=16, unroll_hidden=0))
-    save_model(net, folder, preset={"name": "eyes"}, data={}, metrics={})
+    save_model(net, folder, preset={"name": "eyes"}, data={"seed": 7}, metrics={})
     return folder
 
 
@@ -224,6 +224,8 @@ def test_it_learns_on_the_resting_encoder_of_our_model(eyes, trajectories, tmp_p
         train(preset, TrainingOptions(trajectories, tmp_path, device="cpu", threads=1))
     train(preset, TrainingOptions(trajectories, tmp_path, init_from=eyes, device="cpu", threads=1))
     peer, ours = load_peer(tmp_path / "checkpoint"), load_net(eyes)
+    assert peer.learned["start"] == {"seed": 7}
+    assert "started from weights" in (tmp_path / "checkpoint" / "README.md").read_text()
     theirs = peer.net.encoder.slots.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in ours.encoder.state_dict().items())
     assert (
@@ -233,6 +235,30 @@ def test_it_learns_on_the_resting_encoder_of_our_model(eyes, trajectories, tmp_p
     task = PeerTask(preset, trajectories)
     start = task.make_model()
     assert not torch.equal(start.projector.net[0].weight, peer.net.projector.net[0].weight)
+
+
+def test_sigreg_looks_along_as_many_directions_as_the_preset_says(trajectories):
+    preset = parse_preset("tiny", TINY.replace("[[phase]]", "[loss]\ndirections = 5\n[[phase]]", 1))
+    task = PeerTask(preset, trajectories)
+    phase = task.make_phase(task.make_model(), preset.phases[0], 1)
+    assert phase.regulariser.num_proj == 5
+    assert phase.sigreg.projections == 5, "our own models' too"
+
+
+def test_what_the_peer_is_validated_on_knows_no_branches(trajectories, monkeypatch):
+    preset, asked = parse_preset("frozen", TINY.replace('kind = "joint"', 'kind = "latents"\nbranches = 2')), []
+    task = PeerTask(preset, trajectories)
+
+    def branch(found, count, seed):
+        asked.append((len(found), count))
+        return found.take(0, 1)
+
+    monkeypatch.setattr("pushjepa.training.peer.with_branches", branch)
+    monkeypatch.setattr("pushjepa.training.peer.PhaseData", lambda training, validation, *_: (training, validation))
+    training, validation = task.build_data(task.make_model(), preset.phases[0], 1, 0, torch.device("cpu"))
+    assert asked == [(len(task.training), 2)]
+    assert len(training._windows.states) == task.training.lengths[0]
+    assert np.array_equal(validation._windows.states, task.held_out.states)
 
 
 def test_embeddings_of_cached_tokens_are_those_of_frames(eyes, trajectories):

@@ -4,6 +4,9 @@ import pytest
 
 from pushjepa.training.presets import load_preset, parse_preset, preset_names
 
+TURNS = "[[phase]]\nkind = 'turns'\nsteps = 1\nbatch = 1\nlearning_rate = 1\n"
+PUSHT_TURNS = "task = 'pusht'\n[model]\nlaws = {}\n" + TURNS
+
 
 def test_every_shipped_preset_reads_and_names_its_phases() -> None:
     pusht = ["scenes", "scenes", "turns", "latents", "prior"]
@@ -66,6 +69,15 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
             "played is for scenes only",
         ),
         ("[[phase]]\nkind = 'scenes'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nplayed = 1.5", "played is a share"),
+        ("[[phase]]\nkind = 'scenes'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nshifted = 0.5", "shifted is for turns"),
+        (TURNS + "shifted = 1.0", "shifted is a share below 1"),
+        ("[model]\nunroll_hidden = 8\n" + TURNS + "shifted = 0.5", "for an unroll of Push-T with laws = 12"),
+        (PUSHT_TURNS.format(3), "told in 12 numbers, not in 3"),
+        (PUSHT_TURNS.format(0) + "branches = 2\nshifted = 0.5", "with laws = 12"),
+        ("[loss]\ndirections = 0\n" + TURNS, "directions must be at least 1"),
+        (PUSHT_TURNS.format(12) + "shifted = 0.5", "shifted needs branches"),
+        (PUSHT_TURNS.format(-1), "laws must not be negative"),
+        ("task = 'pusht'\n[model]\nunroll_hidden = 0\nlaws = 12\n" + TURNS, "and unroll_hidden is 0"),
         ("[[phase]]\nkind = 'prior'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nbranches = 5", "branches is for scenes"),
         ("[[phase]]\nkind = 'turns'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nbranches = -1", "must not be negative"),
         ("[loss]\nsig = 1\n[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1", "unknown option 'sig'"),

@@ -82,6 +82,9 @@ def test_a_run_starts_from_the_weights_it_is_given(run: Path, episodes: Path, ti
     ours, theirs = (load_file(f / "model.safetensors") for f in (folder, run / "checkpoint"))
     for name, value in theirs.items():
         torch.testing.assert_close(ours[name], value, atol=1e-9, rtol=1e-6)
+    learned, before = (json.loads((f / "config.json").read_text())["data"] for f in (folder, run / "checkpoint"))
+    assert learned == before | {"start": before}
+    assert "start" not in before
 
 
 def test_weights_of_another_architecture_are_refused(run: Path, episodes: Path, tiny: Preset, tmp_path: Path) -> None:

@@ -31,9 +31,13 @@ if TYPE_CHECKING:
 
 HELD_OUT = Path("data/pusht-eval/pusht.h5")  #: where the docs have people collect held-out trajectories
 PushTModelOption = Annotated[
-    Path | None, typer.Option("--model", file_okay=False, help="Checkpoint folder (default: the bundled one).")
+    Path | None,
+    typer.Option("--model", file_okay=False, help="Checkpoint folder, or pusht-slots (default) or pusht-compact."),
 ]
 DataOption = Annotated[Path, typer.Option(help="Held-out trajectories, from `pushjepa pusht collect`.")]
+DoubtOption = Annotated[
+    bool, typer.Option("--doubt", help="Prefer plans that work although the start is misread (our own models).")
+]
 FiguresOption = Annotated[Path | None, typer.Option(file_okay=False, help="Folder for pictures.")]
 
 app = typer.Typer(help="Single-player Push-T, on stable-worldmodel's environment.")
@@ -100,7 +104,7 @@ def evaluate(
     player: Annotated[
         list[str] | None,
         typer.Option(
-            help="random, expert, oracle, model, prior, model+prior or peer; repeat for several "
+            help="random, expert, oracle, model, prior, model+prior, peer or still; repeat for several "
             "(default: the first three)."
         ),
     ] = None,
@@ -114,6 +118,14 @@ def evaluate(
     candidates: Annotated[int, typer.Option(min=2, help="Plans in one iteration of a search.")] = 300,
     iterations: Annotated[int, typer.Option(min=1, help="Iterations of a search.")] = 10,
     receding: Annotated[int, typer.Option(min=1, max=5, help="Blocks that are played before the next plan.")] = 5,
+    doubt: DoubtOption = False,
+    shift: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Shift of the laws to play under, such as big-block; no model is told of it. Repeat for several "
+            "(default: none; an unknown name lists them)."
+        ),
+    ] = None,
     video: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for films of the first seed.")] = None,
     figures: FiguresOption = None,
     json: JsonOption = None,
@@ -123,10 +135,14 @@ def evaluate(
 
     try:
         from pushjepa.evaluation.pusht import evaluate_pusht
+        from pushjepa.pusht.adapters import Doubt
+        from pushjepa.pusht.shifts import STANDARD
         from pushjepa.pusht.tasks import Search
     except ModuleNotFoundError as error:
         raise missing_extra(error, "Push-T", "pusht") from None
-    search = Search(Budget(candidates, iterations, elite_fraction=0.1), receding=receding)
+    search = Search(
+        Budget(candidates, iterations, elite_fraction=0.1), receding=receding, doubt=Doubt() if doubt else None
+    )
     held_out = _read_held_out(data)
     with progress_bar("episodes") as report:
         rows = evaluate_pusht(
@@ -140,16 +156,19 @@ def evaluate(
             episodes=episodes,
             search=search,
             video=video,
+            shifts=shift or (STANDARD,),
             progress=report,
         )
     table = Table(title=f"Push-T, goals {offset} steps ahead, budget {budget}, {seeds} x {episodes} episodes")
-    for name in ("player", "success %", "by seed", "s a plan"):
-        table.add_column(name, justify="left" if name == "player" else "right")
+    for name in ("laws", "player", "success %", "by seed", "s a plan"):
+        table.add_column(name, justify="left" if name in ("laws", "player") else "right")
     for row in rows:
         low, high = (100 * bound for bound in row["success_rate_ci"])
         each = " ".join(f"{100 * rate:.0f}" for rate in row["success_by_seed"])
         taken = "-" if row["replan_s_median"] is None else f"{row['replan_s_median']:.2f}"
-        table.add_row(row["policy"], rf"{100 * row['success_rate']:.1f} \[{low:.1f}, {high:.1f}]", each, taken)
+        table.add_row(
+            row["shift"], row["policy"], rf"{100 * row['success_rate']:.1f} \[{low:.1f}, {high:.1f}]", each, taken
+        )
     console.print(table)
     _finish(json, 0, rows, figures)
 
@@ -164,6 +183,7 @@ def plan(
     iterations: Annotated[int, typer.Option(min=1, help="Iterations of a search.")] = 10,
     cost: Annotated[str, typer.Option(help="What is planned with: latent (as published), end or state.")] = "latent",
     prior: Annotated[bool, typer.Option("--prior", help="Begin with the action prior's plans.")] = False,
+    doubt: DoubtOption = False,
     figures: FiguresOption = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = None,
@@ -174,12 +194,13 @@ def plan(
 
     try:
         from pushjepa.evaluation.latents import COSTS, reach_goals, summarise_reached
+        from pushjepa.pusht.adapters import Doubt
         from pushjepa.pusht.tasks import Search
     except ModuleNotFoundError as error:
         raise missing_extra(error, "Push-T", "pusht") from None
     if cost not in COSTS:
         raise ValueError(f"unknown cost {cost!r}; choose one of {', '.join(COSTS)}")
-    search = Search(Budget(candidates, iterations, elite_fraction=0.1))
+    search = Search(Budget(candidates, iterations, elite_fraction=0.1), doubt=Doubt() if doubt else None)
     loaded, held_out = _load(model, threads, data)
     with progress_bar("plans") as report:
         reached = reach_goals(
@@ -194,7 +215,7 @@ def plan(
             progress=report,
         )
     settings = {"goal_offset": offset, "cost": cost, "prior": prior, "candidates": candidates, "iterations": iterations}
-    settings |= {"smallest": search.smallest}
+    settings |= {"smallest": search.smallest, "doubt": doubt}
     row: Row = settings | summarise_reached(reached, np.random.default_rng(seed))
     table = Table(title=f"Latent planning error, goals {offset} steps ahead, {episodes} tasks")
     for name in ("way of acting", "mean", "median", "most"):

@@ -20,7 +20,7 @@ from pushjepa.relay.contract import last_history
 from pushjepa.runtime.contract import Context, FloatArray
 
 Progress = Callable[[int, int], None]  #: (plans done, in all)
-_CHUNK = 256
+_CHUNK = 32  # frames: on a CPU more are slower, since their features leave the caches
 COSTS = {"latent": latent_cost, "end": end_cost, "state": state_cost}  #: what can be planned with
 _SPREAD_FRAMES = 2000  # held-out frames that say how far each latent dimension ranges
 
@@ -75,7 +75,16 @@ def reach_goals(
     data.refuse_seen(model.learned, "the model")
     search = search or Search()
     prior = model if with_prior else None
-    planner = BlockPlanner(model, search.budget, seed, cost, prior=prior, share=search.share, smallest=search.smallest)
+    planner = BlockPlanner(
+        model,
+        search.budget,
+        seed,
+        cost,
+        prior=prior,
+        share=search.share,
+        smallest=search.smallest,
+        doubt=search.doubt,
+    )
     tasks = data.draw_tasks(episodes, goal_offset, goal_offset, seed)
     rng, course = np.random.default_rng([seed, 1]), _Course(model, data, seed)
     shape = (search.horizon, model.spec.frameskip, 2)

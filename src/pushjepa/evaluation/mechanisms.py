@@ -19,7 +19,7 @@ from pushjepa.pusht.simulator import Simulator
 from pushjepa.pusht.tasks import ExpertData
 
 CONTACTS = ("push", "collide")  #: tee and agent, tee and wall; nothing lies on anything in Push-T, so no "support"
-_CHUNK = 256
+_CHUNK = 32  # frames: on a CPU more are slower, since their features leave the caches
 
 Progress = Callable[[int, int], None]  #: (trajectories done, in all)
 

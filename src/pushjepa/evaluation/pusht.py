@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from pushjepa.evaluation.results import Row
 from pushjepa.evaluation.statistics import wilson
 from pushjepa.pusht.model import PushTModel, load_pusht_model
 from pushjepa.pusht.peer import Peer, load_peer
-from pushjepa.pusht.tasks import PLAYERS, ExpertData, Outcome, Search, make_player, play
+from pushjepa.pusht.replayed import ReplayedData
+from pushjepa.pusht.shifts import STANDARD, find_laws
+from pushjepa.pusht.tasks import PLAYERS, ExpertData, Outcome, Search, TaskData, make_player, play
 
 Progress = Callable[[int, int], None]  #: (episodes done, in all)
 
@@ -28,9 +31,12 @@ def evaluate_pusht(
     episodes: int = 50,
     search: Search | None = None,
     video: Path | None = None,
+    shifts: Sequence[str] = (STANDARD,),
     progress: Progress | None = None,
 ) -> list[Row]:
     """Success rates of players on the same tasks.
+
+    A model that plays under a shift of the laws is frozen: it knows the standard ones and learns nothing on the way.
 
     Args:
         data: held-out expert trajectories.
@@ -43,32 +49,40 @@ def evaluate_pusht(
         episodes: tasks of each seed.
         search: of players that plan; the published one if None.
         video: folder for films of the first seed, if wanted.
+        shifts: names of :func:`pushjepa.pusht.shifts.find_laws` that they play under.
         progress: told how many episodes are played.
 
     Returns:
-        One row for each player: ``success_rate`` over all episodes with Wilson's interval, ``success_by_seed`` and
-        its standard deviation ``success_spread``, and ``replan_s_median`` of those that plan.
+        One row for each shift and player: ``success_rate`` over all episodes with Wilson's interval,
+        ``success_by_seed`` and its standard deviation ``success_spread``, and ``replan_s_median`` of those that plan.
 
     Raises:
-        ValueError: a number that makes no sense, an unknown player, too few trajectories, or such as a player's model
-            learned from.
+        ValueError: a number that makes no sense, an unknown player or shift, too few trajectories, or such as a
+            player's model learned from.
     """
     _check(players, goal_offset, budget, eval_seeds, episodes)
+    if search is not None and search.doubt is not None and not {"model", "model+prior"} & set(players):
+        raise ValueError("doubt is for the players model and model+prior alone")
+    laws = {shift: find_laws(shift) for shift in shifts}
     search, world_model = search or Search(), _load(data, players, model)
     their_model = _load_peer(data, peer) if "peer" in players else None
-    total, done, rows = len(players) * eval_seeds * episodes, 0, []
-    for name in players:
+    total, done, rows = len(laws) * len(players) * eval_seeds * episodes, 0, []
+    for (shift, physics), name in product(laws.items(), players):
+        seen: TaskData = data if physics is None else ReplayedData(data, physics)
         outcomes: list[Outcome] = []
         for seed in range(eval_seeds):
             tasks = data.draw_tasks(episodes, goal_offset, budget, seed)
-            films = video / name if video is not None and seed == 0 else None
-            player = make_player(name, data, tasks, search, seed, world_model, their_model)
-            outcomes.append(play(data, tasks, player, films))
+            films = None
+            if video is not None and seed == 0:
+                films = video / name if physics is None else video / shift / name
+            player = make_player(name, data, tasks, search, seed, world_model, their_model, physics)
+            outcomes.append(play(seen, tasks, player, films))
             done += episodes
             if progress is not None:
                 progress(done, total)
-        settings = {"policy": name, "goal_offset": goal_offset, "budget": budget, "eval_seeds": eval_seeds}
-        rows.append(settings | {"episodes": episodes} | _summarise(name, outcomes, search))
+        settings = {"policy": name, "shift": shift, "goal_offset": goal_offset, "budget": budget}
+        settings |= {"eval_seeds": eval_seeds, "episodes": episodes}
+        rows.append(settings | _summarise(name, outcomes, search))
     return rows
 
 
@@ -93,6 +107,8 @@ def _summarise(name: str, outcomes: Sequence[Outcome], search: Search) -> Row:
         row["smallest"] = search.smallest
     if name == "model+prior":
         row["share"] = search.share
+    if name in ("model", "model+prior"):
+        row["doubt"] = search.doubt is not None
     return row
 
 

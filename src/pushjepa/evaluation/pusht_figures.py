@@ -10,6 +10,7 @@ import numpy as np
 
 from pushjepa.evaluation.figures import COLOURS, new_figure
 from pushjepa.evaluation.results import Row
+from pushjepa.pusht.shifts import STANDARD
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,19 +50,24 @@ def draw_success(rows: Sequence[Row]) -> Figure:
         axes.errorbar([value], [place], xerr=[[value - low], [high - value]], fmt="o", color=COLOURS[0], capsize=3)
         each = 100 * np.array(row["success_by_seed"])
         axes.plot(each, np.full(len(each), place + 0.22), "|", color="#888888")
-    near = all(row["goal_offset"] == 25 and row["budget"] == 50 for row in rows)
+    near = all((row["goal_offset"], row["budget"], row["shift"]) == (25, 50, STANDARD) for row in rows)
     for name, value in PUBLISHED.items() if near else ():
         axes.axvline(value, color="#cccccc", linewidth=1, zorder=0)
         axes.text(value, -0.7, f"{name}*", fontsize=7, color="#777777", ha="center")
-    axes.set_yticks(range(len(rows)), [row["policy"] for row in rows])
+    axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.9)
     axes.set_xlim(-3, 103)
     first = rows[0]
     axes.set_xlabel(
-        f"success, %; goals {first['goal_offset']} steps ahead, {first['budget']} to play, {first['n']} episodes a row"
+        f"success, %\ngoals {first['goal_offset']} steps ahead, {first['budget']} to play, {first['n']} episodes a row"
         + ("\n* published, other data and versions" if near else "")
     )
     return figure
+
+
+def _label(row: Row) -> str:
+    """The player, and the laws that it plays under where they are not the standard ones."""
+    return row["policy"] if row["shift"] == STANDARD else f"{row['policy']}, {row['shift']}"
 
 
 def draw_latent_errors(row: Row) -> Figure:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pushjepa.physics.record import Record
 
 ENCODERS = ("keypoint", "vit-tiny")
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Record):
     """Sizes of every part. Unknown names are refused, so that a typo fails in the first second.
 
     Attributes:
@@ -29,6 +31,8 @@ class ModelConfig:
         unroll_substeps: how often the unroll's network is applied within one env step, each time to its share of the
             commanded motion.
     """
+
+    kind: ClassVar[str] = "model"
 
     encoder: str = "keypoint"
     frame_size: int = 112
@@ -64,14 +68,3 @@ class ModelConfig:
             raise ValueError(f"vit-tiny has patches of 14 px: frame_size must be a multiple, got {self.frame_size}")
         if self.encoder == "keypoint" and self.frame_size % 4:
             raise ValueError(f"the keypoint encoder halves twice: frame_size must divide by 4, got {self.frame_size}")
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(f"unknown model option {unknown[0]!r}; known: {', '.join(sorted(known))}")
-        return cls(**values)

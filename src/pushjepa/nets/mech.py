@@ -17,7 +17,8 @@ from pushjepa.nets.push_unroll import MEMORY, PushUnroll
 from pushjepa.nets.slots import STATE_NUMBERS, SlotEncoder, SlotHeads
 
 _CENTRE = 256.0  # px
-AGENT, BLOCK = 0, 1  #: the slots that are bound, where there are several
+_ENDS = ((-60.0, 15.0), (60.0, 15.0), (0.0, 30.0), (0.0, 120.0))  # px from the tee's origin: of its bar, of its stem
+AGENT, BLOCK = 0, 1  #: the slots of agent and block, where there are several
 
 
 class Prediction(NamedTuple):
@@ -107,7 +108,12 @@ class MechJEPA(nn.Module):
         return Prediction(self.attend(seen), seen.steps, retrieved)
 
     def frame(
-        self, slots: Tensor, before: Tensor, blocks: Tensor, start: Tensor | None = None
+        self,
+        slots: Tensor,
+        before: Tensor,
+        blocks: Tensor,
+        start: Tensor | None = None,
+        laws: Tensor | None = None,
     ) -> tuple[Frame, Mechanisms | None]:
         """All that the predictor takes of single frames, each by itself: what a rollout need not compute again.
 
@@ -117,6 +123,8 @@ class MechJEPA(nn.Module):
             blocks: (N, frameskip, 2) the actions after each.
             start: (N, 6) the states that the unroll begins with, where they are known better than by reading the slots:
                 in imagination the unroll's own last ones, or every block would add an error of reading.
+            laws: (N, C) what the unroll is told of the laws of physics; None for the standard ones. Nothing else heeds
+                them: actions are embedded as they are told.
 
         Returns:
             The frames, and all that the memory gave for them; None without one.
@@ -127,7 +135,7 @@ class MechJEPA(nn.Module):
         if self.unroll is None or self.lift is None:
             return Frame(slots, conditions, vectors, None), retrieved
         start = self.heads(slots) if start is None else start
-        steps, noticed = self.unroll(start, before, blocks)
+        steps, noticed = self.unroll(start, before, blocks, laws)
         carried = torch.cat([start, (steps - start[:, None]).flatten(1), noticed], dim=-1)
         lifted = self.lift(carried).unflatten(-1, slots.shape[1:])
         return Frame(slots + lifted, conditions + lifted, vectors, steps), retrieved
@@ -184,6 +192,14 @@ def encode_pusht_state(states: Tensor) -> Tensor:
     """States (..., 7) in px, radians and px/s to the heads' targets (..., 6)."""
     angle = states[..., 4:5]
     return torch.cat([(states[..., :4] - _CENTRE) / _CENTRE, angle.cos(), angle.sin()], dim=-1).float()
+
+
+def place_ends(states: Tensor) -> Tensor:
+    """Where states (..., 7) have the ends of the tee's bar and of its stem (..., 4, 2), in half boards."""
+    cos, sin = states[..., None, 4].cos(), states[..., None, 4].sin()
+    x, y = states.new_tensor(_ENDS).unbind(-1)
+    ends = torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1) + states[..., None, 2:4]
+    return ((ends - _CENTRE) / _CENTRE).float()
 
 
 def decode_pusht_state(numbers: np.ndarray) -> np.ndarray:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pushjepa.physics.record import Record
 
 MECHANISMS = ("none", "vq", "lowrank")
 
 
 @dataclass(frozen=True)
-class MechConfig:
+class MechConfig(Record):
     """Sizes of every part. One slot is the single-token JEPA, four are MechJEPA.
 
     Attributes:
         frame_size: height and width of a frame, px.
         slots: K, latent tokens of a frame. With two or more, slot 0 is bound to the agent and slot 1 to the block.
+        bound: slots that the state heads bind to something: 2 (agent and block), or 4 (its bar and its stem too).
         width: D, numbers in a slot.
         points: attention maps of each slot.
         channels: of the backbone's two halvings.
@@ -29,13 +32,17 @@ class MechConfig:
         unroll_hidden, unroll_layers: sizes of the step unroll; a width of 0 leaves it out, as published.
         unroll_waves: frequencies of its Fourier features, a multiple of 4.
         unroll_substeps: how often it is applied in an env step.
+        laws: C, numbers that tell the unroll of the laws of physics; 0 for one that knows one world.
         prior_hidden, prior_layers: sizes of the action prior; a width of 0 leaves it out.
         prior_modes: plans in its mixture.
         prior_blocks: action blocks of a plan.
     """
 
+    kind: ClassVar[str] = "model"
+
     frame_size: int = 112
     slots: int = 4
+    bound: int = 2
     width: int = 128
     points: int = 8
     channels: tuple[int, int] = (16, 32)
@@ -53,6 +60,7 @@ class MechConfig:
     unroll_layers: int = 2
     unroll_waves: int = 32
     unroll_substeps: int = 2
+    laws: int = 0
     prior_hidden: int = 0
     prior_layers: int = 3
     prior_modes: int = 8
@@ -70,6 +78,7 @@ class MechConfig:
             raise ValueError(f"the backbone halves twice: frame_size must divide by 4, got {self.frame_size}")
         if self.unroll_waves % 4:
             raise ValueError(f"unroll_waves must be a multiple of 4, got {self.unroll_waves}")
+        self._check_additions()
         for name in (
             "slots",
             "points",
@@ -85,13 +94,10 @@ class MechConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"channels": list(self.channels)}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> MechConfig:
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(f"unknown model option {unknown[0]!r}; known: {', '.join(sorted(known))}")
-        return cls(**values)
+    def _check_additions(self) -> None:
+        if self.bound not in (2, 4) or (self.bound == 4 and self.slots < 4):
+            raise ValueError(f"bound must be 2, or 4 with at least 4 slots, got {self.bound} with {self.slots} slots")
+        if self.laws and not self.unroll_hidden:
+            raise ValueError("laws are told to the unroll, and unroll_hidden is 0")
+        if self.laws < 0:
+            raise ValueError(f"laws must not be negative, got {self.laws}")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 from pushjepa.nets.mech_config import MechConfig
+from pushjepa.physics.record import Record
+
+_SIZES = ("width", "points", "history", "frameskip", "depth", "heads", "head_width", "mlp_hidden", "projector_hidden")
 
 
 @dataclass(frozen=True)
-class PeerConfig:
+class PeerConfig(Record):
     """Sizes of every part. The encoder's are those of a :class:`~pushjepa.nets.mech_config.MechConfig` with one slot.
 
     Attributes:
@@ -26,6 +29,8 @@ class PeerConfig:
         ValueError: a size that makes no sense.
     """
 
+    kind: ClassVar[str] = "model"
+
     frame_size: int = 112
     width: int = 192
     points: int = 32
@@ -41,11 +46,9 @@ class PeerConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))  # JSON and TOML give a list
-        for name in ("width", "points", "history", "frameskip", "depth", "heads", "head_width", "mlp_hidden"):
+        for name in _SIZES:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.projector_hidden < 1:
-            raise ValueError(f"projector_hidden must be at least 1, got {self.projector_hidden}")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout must lie in [0, 1), got {self.dropout:g}")
         self.encoder()  # complains of what is wrong with the frames
@@ -64,14 +67,3 @@ class PeerConfig:
             mechanism="none",
             unroll_hidden=0,
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"channels": list(self.channels)}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> PeerConfig:
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(f"unknown model option {unknown[0]!r}; known: {', '.join(sorted(known))}")
-        return cls(**values)

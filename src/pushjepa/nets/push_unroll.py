@@ -4,6 +4,11 @@ Like the game's unroll (:mod:`pushjepa.nets.unroll`) this is a learned simulator
 is simpler: nothing stops the agent, whose path follows from its speed and its actions alone (a few learned numbers),
 and the tee answers to it. How it answers is a function of where the agent goes past it, seen from the tee, and of where
 the tee is on the board, since walls stop it.
+
+Under other laws of physics the tee answers differently. Numbers that tell of the laws can be given along (a physics
+context as in Lee et al., 2020, "Context-aware dynamics model"): the first is the logarithm of how far an action sends
+the agent, which is exactly a factor of the actions; the others shift what every layer works with. All of them are zero
+under the standard laws, where an unroll that is trained with them does what one without them does.
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ class PushUnroll(nn.Module):
     """From the state at a block's start, the agent's speed and its actions to the state after each step.
 
     Args:
-        config: ``unroll_hidden``, ``unroll_layers``, ``unroll_waves`` and ``unroll_substeps``.
+        config: ``unroll_hidden``, ``unroll_layers``, ``unroll_waves``, ``unroll_substeps`` and ``laws``.
     """
 
     waves: Tensor
@@ -49,19 +54,37 @@ class PushUnroll(nn.Module):
         # At first the agent's path is all that happens.
         nn.init.zeros_(self.motion.weight)
         nn.init.zeros_(self.motion.bias)
+        self.law_shift: nn.Linear | None = None
+        if config.laws:
+            self.law_shift = nn.Linear(config.laws - 1, hidden * (config.unroll_layers + 1), bias=False)
+            nn.init.zeros_(self.law_shift.weight)  # at first no law matters
 
-    def forward(self, states: Tensor, before: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, states: Tensor, before: Tensor, actions: Tensor, laws: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Imagine N blocks.
 
         Args:
             states: (N, 6) at the start.
             before: (N, 2) the action before the first, which is what the agent's speed comes from; zeros at rest.
             actions: (N, steps, 2).
+            laws: (N, C) what is known of the laws of physics, as :func:`pushjepa.pusht.simulator.tell_laws` puts it;
+                None for the standard ones.
 
         Returns:
             (N, steps, 6) the state after each step, and (N, MEMORY) the mean of what was noticed on the way.
+
+        Raises:
+            ValueError: laws, for an unroll that was built without.
         """
         agent, block, turn = states[:, :2], states[:, 2:4], unit(states[:, 4:])
+        pulls: tuple[Tensor | float, ...] = (0.0,) * (len(self.blocks) + 1)
+        if laws is not None:
+            if self.law_shift is None:
+                raise ValueError("this unroll knows no other laws of physics than the standard ones")
+            gain = laws[:, :1].exp()
+            before, actions = gain * before, gain[:, None] * actions
+            pulls = self.law_shift(laws[:, 1:]).chunk(len(pulls), dim=-1)
         speed = self.speed[0] * before
         noticed = states.new_zeros(len(states), MEMORY)
         imagined = []
@@ -69,9 +92,9 @@ class PushUnroll(nn.Module):
             told, start = actions[:, step], agent
             for substep in range(self.substeps):
                 there = start + self.moved[substep] * told + self.drift[substep] * speed
-                x = self.enter(self._look(agent, there, block, turn))
-                for layer in self.blocks:
-                    x = layer(x)
+                x = self.enter(self._look(agent, there, block, turn)) + pulls[0]
+                for layer, pull in zip(self.blocks, pulls[1:], strict=True):
+                    x = layer(x) + pull
                 x = self.norm(x)
                 motion = 0.25 * self.motion(x)
                 noticed = noticed + self.memory(x)

@@ -68,16 +68,31 @@ class SlotEncoder(nn.Module):
 class SlotHeads(nn.Module):
     """Slots (..., K, D) to the readable state (..., 6): the agent from slot 0, the block from slot 1.
 
-    With one slot both are read from it.
+    With one slot both are read from it. With ``bound`` at 4, slot 2 is bound to the block's bar and slot 3 to its stem:
+    :meth:`ends` reads them.
     """
 
     def __init__(self, config: MechConfig) -> None:
         super().__init__()
         self.agent = _head(config.width, config.head_hidden, 2)
         self.block = _head(config.width, config.head_hidden, 4)
+        self.parts = nn.ModuleList(_head(config.width, config.head_hidden, 4) for _ in range(config.bound - 2))
 
     def forward(self, slots: Tensor) -> Tensor:
         return torch.cat([self.agent(slots[..., 0, :]), self.block(slots[..., min(1, slots.shape[-2] - 1), :])], dim=-1)
+
+    def ends(self, slots: Tensor) -> Tensor:
+        """Where the two ends of bar and stem are (..., 4, 2), in half boards, as slots (..., K, D) 2 and 3 have them.
+
+        Only training reads this. It gives the two slots a meaning: unbound, they may hold anything of the picture.
+
+        Raises:
+            ValueError: the slots are not bound to them.
+        """
+        if not len(self.parts):
+            raise ValueError("no slot of this model is bound to bar or stem: bound is 2")
+        read = [part(slots[..., index, :]) for index, part in enumerate(self.parts, start=2)]
+        return torch.cat(read, dim=-1).unflatten(-1, (-1, 2))
 
 
 def _head(width: int, hidden: int, out: int) -> nn.Sequential:

@@ -1,15 +1,17 @@
-"""What every record of laws shares: values within their ranges, and the way to a dictionary and back."""
+"""What every record of laws shares: values within their ranges."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pushjepa.physics.record import Record
 
 
 @dataclass(frozen=True)
-class Laws:
+class Laws(Record):
     """Base of a frozen record of laws.
 
     Attributes:
@@ -20,6 +22,7 @@ class Laws:
         ValueError: a value outside its range, with the range.
     """
 
+    kind: ClassVar[str] = "physics"
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
     shapes: ClassVar[tuple[str, ...]] = ()
 
@@ -33,15 +36,3 @@ class Laws:
                 raise ValueError(f"physics {name} must be a finite number, got {value!r}")
             if not low <= value <= high:
                 raise ValueError(f"physics {name} must lie in [{low:g}, {high:g}], got {value:g}")
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Read a record back; an unknown name is an error, a missing one takes its default."""
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(f"unknown physics option {unknown[0]!r}; known: {', '.join(sorted(known))}")
-        return cls(**values)

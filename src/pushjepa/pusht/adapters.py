@@ -8,10 +8,11 @@ each environment and passes it on explicitly. :class:`BlockPlanner` is our own s
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pushjepa.planning import Budget, Cost, cross_entropy_search
+from pushjepa.planning import Budget, Cost, Iteration, SearchResult, cross_entropy_search
 from pushjepa.pusht.oracle import GoalLatent, GoalState
 from pushjepa.pusht.simulator import Array
 from pushjepa.pusht.stable import PlanConfig, WorldModelPolicy
@@ -212,6 +213,52 @@ class Proposer(Protocol):
         ...
 
 
+@runtime_checkable
+class Beginner(WorldModel, Protocol):
+    """A world model that can be told where its futures begin."""
+
+    @property
+    def begins_elsewhere(self) -> bool:
+        """Whether this one can: not every model of its kind may."""
+        ...
+
+    def rollout_from(self, starts: Array, context: Context, candidates: FloatArray) -> FloatArray:
+        """Imagine candidates (S, H, frameskip, 1, 2), each begun in its own state (S, 5), to latents (S, H, K, D)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """How far from where it is read in a frame the state is thought to lie when a plan is searched for.
+
+    Whether a push that was aimed at an edge meets it can hang on a single pixel. A search that takes the start as it
+    is read finds plans which need that pixel; one whose candidates begin each from another draw of the start comes to
+    prefer plans that work from all of them (domain randomisation, for a search instead of a policy). The draws also
+    let a candidate win by luck, so that the best of the last three iterations, and the mean of the last elites, are
+    judged again, each as the mean over many draws.
+
+    Attributes:
+        agent_px, block_px: standard deviations of each coordinate.
+        angle_deg: and of the block's angle.
+        finalists: candidates that are judged again.
+        draws: starts that each of them is judged from, the same ones for all.
+    """
+
+    agent_px: float = 1.5
+    block_px: float = 1.0
+    angle_deg: float = 0.4
+    finalists: int = 40
+    draws: int = 24
+
+    def draw(self, state: Array, count: int, rng: np.random.Generator) -> Array:
+        """States (count, 5) about one that was read (5,)."""
+        scale = [self.agent_px, self.agent_px, self.block_px, self.block_px, np.radians(self.angle_deg)]
+        return np.asarray(state + scale * rng.standard_normal((count, 5)))
+
+
+_LAST = 3  # iterations whose candidates may become finalists
+
+
 class BlockPlanner:
     """Our cross-entropy search over action blocks as a solver of stable-worldmodel.
 
@@ -224,9 +271,10 @@ class BlockPlanner:
         prior: proposes plans for the first iteration; None to begin with noise alone.
         share: of the first iteration's candidates that the prior proposes.
         smallest: the spread of the draws falls no further.
+        doubt: of the state that a plan begins in; None to take it as it is read.
 
     Raises:
-        ValueError: neither a budget nor a prior.
+        ValueError: neither a budget nor a prior, or a doubt with a model whose futures cannot be begun elsewhere.
     """
 
     def __init__(
@@ -239,11 +287,14 @@ class BlockPlanner:
         prior: Proposer | None = None,
         share: float = 0.5,
         smallest: float = 0.01,
+        doubt: Doubt | None = None,
     ) -> None:
         if budget is None and prior is None:
             raise ValueError("without a budget to search with there must be a prior")
+        if doubt is not None and not (isinstance(model, Beginner) and model.begins_elsewhere):
+            raise ValueError("this model's futures begin where it reads its frames; plan without doubt")
         self.model, self.budget, self.spread, self.prior, self.share = model, budget, spread, prior, share
-        self.smallest = smallest
+        self.smallest, self.doubt = smallest, doubt
         self.sight = Sight(model, cost)
         self.rng = np.random.default_rng(seed)
         self._config: PlanConfig | None = None
@@ -292,17 +343,44 @@ class BlockPlanner:
         if self.budget is None:
             assert ideas is not None
             return ideas[0], float(judge(ideas)[0])
-        found = cross_entropy_search(
-            judge,
-            start.shape,
-            self.budget,
-            self.rng,
-            start,
+        search = partial(
+            cross_entropy_search,
+            shape=start.shape,
+            budget=self.budget,
+            rng=self.rng,
+            warm_start=start,
             spread=self.spread,
             proposals=ideas,
             smallest=self.smallest,
         )
+        if self.doubt is not None:
+            assert isinstance(self.model, Beginner)
+            return _search_in_doubt(search, self.model, seen, self.doubt, self.rng.spawn(1)[0])
+        found = search(judge)
         return found.best, found.cost
+
+
+def _search_in_doubt(
+    search: Callable[..., SearchResult], model: Beginner, seen: Seen, doubt: Doubt, rng: np.random.Generator
+) -> tuple[FloatArray, float]:
+    """The plan that is cheapest on average over where it may begin, and that average; see :class:`Doubt`."""
+    read = model.decode(seen.context.latents[-1])
+
+    def judge(candidates: FloatArray, starts: Array | None = None) -> Array:
+        begun = doubt.draw(read, len(candidates), rng) if starts is None else starts
+        latents = model.rollout_from(begun, seen.context, candidates[:, :, :, None])
+        return seen.cost(model.decode(latents), latents)
+
+    tried: deque[Iteration] = deque(maxlen=_LAST)
+    found = search(judge, on_iteration=tried.append, costs_move=True)
+    new = [slice(1 if number else 0, None) for number in range(len(tried))]  # first stands the best of the one before
+    costs = np.concatenate([iteration.costs[rows] for iteration, rows in zip(tried, new, strict=True)])
+    candidates = np.concatenate([iteration.candidates[rows] for iteration, rows in zip(tried, new, strict=True)])
+    finalists = candidates[np.argsort(costs, kind="stable")[: doubt.finalists]]
+    finalists = np.concatenate([finalists, found.mean[None]])
+    starts = np.tile(doubt.draw(read, doubt.draws, rng), (len(finalists), 1))
+    costs = judge(np.repeat(finalists, doubt.draws, axis=0), starts).reshape(-1, doubt.draws).mean(axis=1)
+    return finalists[costs.argmin()], float(costs.min())
 
 
 class CostModel:

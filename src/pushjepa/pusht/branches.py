@@ -7,13 +7,16 @@ costs a hundredth of what a new trajectory costs.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pushjepa.data.parallel import count_workers, parallel_map
 from pushjepa.pusht.collect import MOVED, Progress, Trajectories
 from pushjepa.pusht.oracle import FRAMESKIP
-from pushjepa.pusht.simulator import Array, Simulator
+from pushjepa.pusht.simulator import BLOCK_SHAPES, Array, PushTPhysics, Simulator
 
 STEPS = 25  #: env steps that a branch goes on for: a plan of five blocks
 LEAD = 11  #: rows of its trajectory that a branch keeps before it leaves: all that a window with history 3 is told
@@ -21,6 +24,18 @@ _NEAR = 0.75  # of the branches leave where the block moves in the next block of
 _STRAY = (0.02, 0.7)  # least and largest spread of what is added to an action
 _LOST = 0.25  # of the branches heed nothing of what the expert did
 _CHUNK = 250
+_SAME_LAWS = 25
+_COME_APART = 3  # env steps at rest before a branch under other laws
+_Chunk = TypeVar("_Chunk")
+#: Ranges that the laws of branches are drawn from; a shape is drawn from all that there are.
+RANGES = {
+    "block_scale": (20.0, 45.0),
+    "agent_radius": (10.0, 22.0),
+    "friction": (0.0, 1.2),
+    "centre_of_gravity": (-45.0, 45.0),
+    "damping": (0.0, 0.1),
+    "agent_gain": (0.5, 1.7),
+}
 
 
 def make_branches(
@@ -45,20 +60,92 @@ def make_branches(
     Raises:
         ValueError: ``count`` is less than one.
     """
+    leaving, actions = _leave(trajectories, count, np.random.default_rng([seed, count, 1]))
+    chunks = [(trajectories.states[leaving[i : i + _CHUNK]], actions[i : i + _CHUNK]) for i in range(0, count, _CHUNK)]
+    played = _play_all(_play, chunks, count, workers, progress)
+    first = np.repeat(trajectories.offsets, trajectories.lengths)[leaving]
+    return _lay_out(trajectories, first, leaving, played, actions)
+
+
+def make_shifted_branches(
+    trajectories: Trajectories, count: int, seed: int, workers: int | None = None, progress: Progress | None = None
+) -> tuple[Trajectories, list[PushTPhysics]]:
+    """``count`` branches that are played under other laws, and the laws (count,) of each.
+
+    Like :func:`make_branches`, but nothing of the trajectory before a branch is kept, for that was played under the
+    standard laws: agent and block begin at rest where they were, and what overlaps there (a block may be larger than
+    the one that was pushed) has three env steps to come apart first. 25 branches in a row share their laws.
+
+    Args:
+        trajectories, count, seed, workers, progress: see :func:`make_branches`.
+
+    Raises:
+        ValueError: ``count`` is less than one.
+    """
+    rng = np.random.default_rng([seed, count, 2])
+    leaving, actions = _leave(trajectories, count, rng)
+    chunks = []
+    for low in range(0, count, _SAME_LAWS):
+        part = slice(low, low + _SAME_LAWS)
+        chunks.append((trajectories.states[leaving[part]], actions[part], draw_laws(rng)))
+    states = _play_all(_play_shifted, chunks, count, workers, progress)
+    ends = np.full((count, 1, 2), np.nan, dtype=np.float32)
+    nothing = np.zeros(count, dtype=bool)
+    lengths = np.full(count, STEPS + 1, dtype=np.int64)
+    laws = [laws for _, part, laws in chunks for _ in part]
+    moves = np.concatenate([actions, ends], axis=1).reshape(-1, 2)
+    return Trajectories(states.reshape(-1, states.shape[-1]), moves, states[:, -1], lengths, nothing, nothing), laws
+
+
+def _leave(
+    trajectories: Trajectories, count: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Rows (count,) at which branches leave, and their actions (count, STEPS, 2)."""
     if count < 1:
         raise ValueError(f"the number of branches must be at least 1, got {count}")
-    rng = np.random.default_rng([seed, count, 1])
-    first = np.repeat(trajectories.offsets, trajectories.lengths)
-    last = first + np.repeat(trajectories.lengths, trajectories.lengths) - 1
+    last = np.repeat(trajectories.offsets + trajectories.lengths - 1, trajectories.lengths)
     leaving = _choose_rows(trajectories, last, count, rng)
-    actions = _stray(_ahead(trajectories, leaving, last[leaving]), rng)
-    chunks = [(trajectories.states[leaving[i : i + _CHUNK]], actions[i : i + _CHUNK]) for i in range(0, count, _CHUNK)]
-    played = []
-    for states in parallel_map(_play, chunks, count_workers(workers, len(chunks))):
+    return leaving, _stray(_ahead(trajectories, leaving, last[leaving]), rng)
+
+
+def _play_all(
+    play: Callable[[_Chunk], Array],
+    chunks: Sequence[_Chunk],
+    count: int,
+    workers: int | None,
+    progress: Progress | None,
+) -> Array:
+    """The states of all ``count`` branches, whose chunks are played on several cores."""
+    played: list[Array] = []
+    done = 0
+    for states in parallel_map(play, chunks, count_workers(workers, len(chunks))):
         played.append(states)
+        done += len(states)
         if progress is not None:
-            progress(min(len(played) * _CHUNK, count), count)
-    return _lay_out(trajectories, first[leaving], leaving, np.concatenate(played), actions)
+            progress(done, count)
+    return np.concatenate(played)
+
+
+def draw_laws(rng: np.random.Generator) -> PushTPhysics:
+    """Laws drawn at random: each of ``RANGES`` from its range with even chance, else the standard one.
+
+    So too the shape, which is drawn from all that there are, the standard one among them.
+    """
+    drawn = {name: rng.uniform(*RANGES[name]) for name in RANGES}
+    chosen = {name: value for name, value in drawn.items() if rng.random() < 0.5}
+    shape = str(rng.choice(BLOCK_SHAPES)) if rng.random() < 0.5 else BLOCK_SHAPES[0]
+    return PushTPhysics(block_shape=shape, **chosen)
+
+
+def _play_shifted(chunk: tuple[Array, NDArray[np.float32], PushTPhysics]) -> Array:
+    """States (N, 1 + STEPS, 7) before and after actions (N, STEPS, 2) from states (N, 7), under some laws."""
+    before, actions, laws = chunk
+    simulator, still = Simulator(laws), np.zeros((_COME_APART, 2))
+    out = []
+    for state, acts in zip(before, actions, strict=True):
+        begun = simulator.run(np.concatenate([state[:5], [0.0, 0.0]]), still)[-1]
+        out.append(np.concatenate([begun[None], simulator.run(begun, acts)]))
+    return np.stack(out)
 
 
 def _choose_rows(

@@ -18,7 +18,7 @@ from torch import Tensor
 from pushjepa.nets.videosaur import VideoSaurConfig, load_videosaur
 from pushjepa.pusht.collect import Progress
 from pushjepa.pusht.importer import open_hdf5, read_column, read_lengths
-from pushjepa.pusht.model import load_net
+from pushjepa.pusht.model import find_folder, load_net
 from pushjepa.runtime.checkpoint import CONFIG, WEIGHTS, file_digest
 
 FORMAT = "pushjepa-slots-1"  #: of the file
@@ -91,7 +91,7 @@ class NetSlots:
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.net, self.device = load_net(folder).to(device).eval(), device
-        config = json.loads((folder / CONFIG).read_text())
+        config = json.loads((find_folder(folder) / CONFIG).read_text())
         self.name, self.digest = str(config["name"]), str(config["files"][WEIGHTS])
         self.shape = (self.net.config.slots, self.net.config.width)
         self.frame_size: int | None = self.net.config.frame_size

@@ -15,14 +15,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import pushjepa
-from pushjepa.nets.mech import Frame, MechJEPA, decode_pusht_state
+from pushjepa.nets.mech import Frame, MechJEPA, decode_pusht_state, encode_pusht_state
 from pushjepa.nets.mech_config import MechConfig
 from pushjepa.pusht.oracle import STATE_FIELDS
 from pushjepa.pusht.simulator import Array
 from pushjepa.runtime.checkpoint import CONFIG, WEIGHTS, file_digest
 from pushjepa.runtime.contract import Context, FloatArray, ModelSpec
 
-BUNDLED = "pusht-slots"  #: name of the model that ships with the package
+BUNDLED = ("pusht-slots", "pusht-compact")  #: names of the models that ship with the package; the first is the default
 FORMAT = "pushjepa-mech-1"  #: of the checkpoint folder
 _CHUNK = 1024  # candidates that are imagined at once
 
@@ -57,11 +57,46 @@ class PushTModel:
         conditions: FloatArray | None = None,
     ) -> FloatArray:
         """Imagine candidates (S, H, frameskip, 1, 2) to slots (S, H, K, D)."""
+        return self._imagine_in_parts(context, candidates, None, conditions)
+
+    @property
+    def begins_elsewhere(self) -> bool:
+        """Whether :meth:`rollout_from` is possible: with an unroll."""
+        return self.net.unroll is not None
+
+    @torch.inference_mode()
+    def rollout_from(self, starts: Array, context: Context, candidates: FloatArray) -> FloatArray:
+        """Imagine candidates (S, H, frameskip, 1, 2) to slots (S, H, K, D), each begun in its own state (S, 5).
+
+        The states are the unroll's start; the slots that the predictor looks back at stay those of the context.
+
+        Raises:
+            ValueError: the model has no unroll.
+        """
+        if not self.begins_elsewhere:
+            raise ValueError("this model has no unroll that could begin elsewhere; plan without doubt")
+        return self._imagine_in_parts(context, candidates, encode_pusht_state(torch.from_numpy(starts)), None)
+
+    def _imagine_in_parts(
+        self, context: Context, candidates: FloatArray, starts: Tensor | None, conditions: FloatArray | None
+    ) -> FloatArray:
         s = self.spec
         if context.latents.shape != (s.history, s.tokens, s.width):
             raise ValueError(f"context must be {(s.history, s.tokens, s.width)} slots, got {context.latents.shape}")
-        parts = [candidates[low : low + _CHUNK] for low in range(0, len(candidates), _CHUNK)]
-        return np.concatenate([self._imagine(context, part) for part in parts])
+        if conditions is not None:
+            self._check_conditions(conditions)
+        laws = None if conditions is None else torch.from_numpy(conditions)
+        parts = [slice(low, low + _CHUNK) for low in range(0, len(candidates), _CHUNK)]
+        return np.concatenate(
+            [self._imagine(context, candidates[part], None if starts is None else starts[part], laws) for part in parts]
+        )
+
+    def _check_conditions(self, conditions: FloatArray) -> None:
+        known = self.net.config.laws
+        if not known:
+            raise ValueError("this model knows no other laws of physics than the standard ones")
+        if conditions.shape != (known,):
+            raise ValueError(f"conditions must be {(known,)} numbers that tell of the laws, got {conditions.shape}")
 
     @torch.inference_mode()
     def decode(self, latents: FloatArray) -> Array:
@@ -85,7 +120,8 @@ class PushTModel:
     ) -> FloatArray:
         """Plans (count, horizon, frameskip, 2) that the action prior plays in imagination on the way to a goal (K, D).
 
-        After every block it looks again at what the model imagines. The first plan is its likeliest, without chance.
+        After every block it looks again at what the model imagines, under the standard laws. The first plan is its
+        likeliest, without chance.
 
         Raises:
             ValueError: the model has no action prior.
@@ -105,10 +141,12 @@ class PushTModel:
             imagined.step(plans[-1])
         return np.asarray(torch.stack(plans, dim=1).numpy())
 
-    def _imagine(self, context: Context, candidates: FloatArray) -> FloatArray:
+    def _imagine(
+        self, context: Context, candidates: FloatArray, starts: Tensor | None, laws: Tensor | None
+    ) -> FloatArray:
         """The rollout of some candidates. What the predictor takes of a frame is computed once for each frame."""
         ahead = torch.from_numpy(candidates[:, :, :, 0])
-        imagined = _Imagined(self.net, context, len(candidates))
+        imagined = _Imagined(self.net, context, len(candidates), starts, laws)
         out = [imagined.step(ahead[:, step].contiguous()) for step in range(ahead.shape[1])]
         return np.asarray(torch.stack(out, dim=1).numpy())
 
@@ -116,34 +154,53 @@ class PushTModel:
 class _Imagined:
     """N futures of one context, imagined block by block.
 
+    Args:
+        net: what imagines.
+        context: what was seen and done.
+        count: N.
+        starts: (N, 6) where the unroll begins; None to read it from the context.
+        laws: (C,) what the unroll is told of the laws of physics; None for the standard ones.
+
     Attributes:
         newest: (N, K, D) the slots that were imagined last.
         told: (N, 2) the action before them.
     """
 
-    def __init__(self, net: MechJEPA, context: Context, count: int) -> None:
-        self.net = net
+    def __init__(
+        self,
+        net: MechJEPA,
+        context: Context,
+        count: int,
+        starts: Tensor | None = None,
+        laws: Tensor | None = None,
+    ) -> None:
+        self.net, self.laws = net, laws
         slots = torch.from_numpy(context.latents.astype(np.float32))
         blocks = torch.from_numpy(context.blocks[:, :, 0].astype(np.float32))  # (h-1, frameskip, 2)
         last = blocks[:, -1]
         self.past: list[Frame] = []
         if len(blocks):
-            seen, _ = net.frame(slots[:-1], torch.cat([torch.zeros(1, 2), last[:-1]]), blocks)
+            earlier = torch.cat([torch.zeros(1, 2), last[:-1]])
+            seen, _ = net.frame(slots[:-1], earlier, blocks, laws=self._laws(len(blocks)))
             self.past = [
                 seen.map(lambda part, i=i: part[i].expand(count, *part.shape[1:]))  # type: ignore[misc]
                 for i in range(len(blocks))
             ]
         self.newest = slots[-1].expand(count, -1, -1)
         self.told = last[-1].expand(count, -1) if len(blocks) else torch.zeros(count, 2)
-        self._reached: Tensor | None = None  # (N, 6) where the unroll ended
+        self._reached = starts  # (N, 6) where the unroll ended, or begins
 
     def step(self, blocks: Tensor) -> Tensor:
         """The slots (N, K, D) after blocks (N, frameskip, 2)."""
-        self.past.append(self.net.frame(self.newest, self.told, blocks, self._reached)[0])
+        laws = self._laws(len(blocks))
+        self.past.append(self.net.frame(self.newest, self.told, blocks, self._reached, laws)[0])
         steps = self.past[-1].steps
         self._reached = None if steps is None else steps[:, -1]
         self.newest, self.told = self.net.attend(_window(self.past[-self.net.config.history :]))[:, -1], blocks[:, -1]
         return self.newest
+
+    def _laws(self, count: int) -> Tensor | None:
+        return None if self.laws is None else self.laws.expand(count, -1)
 
 
 def _window(frames: list[Frame]) -> Frame:
@@ -214,21 +271,30 @@ def write_folder(folder: Path, config: Mapping[str, Any], tensors: dict[str, Ten
     (folder / CONFIG).write_text(json.dumps({**config, **files}, indent=1) + "\n")
 
 
+def find_folder(folder: Path) -> Path:
+    """The checkpoint folder itself, or that of the bundled model of this name."""
+    if str(folder) in BUNDLED and not folder.exists():
+        return Path(str(resources.files("pushjepa.runtime") / "models" / str(folder)))
+    return folder
+
+
 def read_folder(folder: Path, form: str, what: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config and the weights of a checkpoint folder.
 
     Args:
-        folder: as :func:`write_folder` wrote it.
+        folder: as :func:`write_folder` wrote it, or the name of a bundled model.
         form: the format that it must have.
         what: what such a folder holds, in words.
 
     Raises:
         ValueError: it is none, is of another format, or its weights are not those that belong to its config.
     """
+    folder = find_folder(folder)
     try:
         config = json.loads((folder / CONFIG).read_text())
     except FileNotFoundError:
-        raise ValueError(f"{folder} is no checkpoint folder: {CONFIG} is missing") from None
+        names = " and ".join(BUNDLED)
+        raise ValueError(f"{folder} is no checkpoint folder: {CONFIG} is missing (bundled are {names})") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{folder / CONFIG} is not valid JSON: {error}") from None
     if not isinstance(config, dict) or config.get("format") != form:
@@ -245,20 +311,20 @@ def read_folder(folder: Path, form: str, what: str) -> tuple[dict[str, Any], dic
 def read_format(folder: Path) -> str | None:
     """What a checkpoint folder says that it holds; None where there is no config to be read."""
     try:
-        config = json.loads((folder / CONFIG).read_text())
+        config = json.loads((find_folder(folder) / CONFIG).read_text())
     except (OSError, ValueError):
         return None
     return config.get("format") if isinstance(config, dict) else None
 
 
-def read_files(folder: Path, form: str, what: str) -> dict[str, str]:
-    """The digests of a checkpoint folder's files.
+def read_origin(folder: Path, form: str, what: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """The digests of a checkpoint folder's files, and what it learned from.
 
     Raises:
         ValueError: see :func:`read_folder`, whose arguments these are.
     """
-    files: dict[str, str] = read_folder(folder, form, what)[0]["files"]
-    return files
+    config, _ = read_folder(folder, form, what)
+    return config["files"], config["data"]
 
 
 def load_strictly(net: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
@@ -278,7 +344,7 @@ def load_pusht_model(folder: Path | None = None, threads: int | None = None) -> 
     """A Push-T model, ready to play.
 
     Args:
-        folder: its checkpoint; None for the bundled one, a MechJEPA with an action prior.
+        folder: its checkpoint, or the name of one of ``BUNDLED``; None for the first of them, a MechJEPA.
         threads: CPU threads of torch, for the whole process; None leaves them.
 
     Raises:
@@ -286,5 +352,5 @@ def load_pusht_model(folder: Path | None = None, threads: int | None = None) -> 
     """
     if threads:
         torch.set_num_threads(threads)
-    net, config = _load(folder or Path(str(resources.files("pushjepa.runtime") / "models" / BUNDLED)))
+    net, config = _load(folder or Path(BUNDLED[0]))
     return PushTModel(net, config["data"])

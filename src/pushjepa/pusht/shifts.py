@@ -18,17 +18,19 @@ _TABLE: dict[str, tuple[PushTPhysics, str]] = {
     "strong-agent": (PushTPhysics(agent_gain=1.5), "an action sends the agent 1.5 times as far"),
 }
 
+STANDARD = "none"  #: name of no shift at all
+
 SHIFTS: dict[str, PushTPhysics] = {name: physics for name, (physics, _) in _TABLE.items()}
 #: What each of ``SHIFTS`` changes, in a line.
 DESCRIPTIONS: dict[str, str] = {name: line for name, (_, line) in _TABLE.items()}
 
 
-def find_shift(name: str) -> PushTPhysics:
-    """The laws of the shift called ``name``.
+def find_laws(name: str) -> PushTPhysics | None:
+    """The laws of a shift, or None for the environment's own, which are called ``STANDARD``.
 
     Raises:
         ValueError: no such shift.
     """
-    if name not in SHIFTS:
-        raise ValueError(f"unknown shift {name!r}; choose one of {', '.join(SHIFTS)}")
-    return SHIFTS[name]
+    if name != STANDARD and name not in SHIFTS:
+        raise ValueError(f"unknown shift {name!r}; choose one of {STANDARD}, {', '.join(SHIFTS)}")
+    return None if name == STANDARD else SHIFTS[name]

@@ -91,6 +91,30 @@ class PushTPhysics(Laws):
     agent_gain: float = 1.0
 
 
+def tell_laws(physics: PushTPhysics) -> NDArray[np.float32]:
+    """Numbers (C,) that tell a model of the laws, mostly within -1 ... 1, and all 0 under the standard ones.
+
+    In this order: log(gain); 2 log(block's scale / standard scale); 2 log(agent's radius / standard radius); friction;
+    centre of gravity / 40 px; damping / 0.1; and for each shape but the standard one a number that is 1 if it is this.
+    """
+    standard = PushTPhysics()
+    return np.array(
+        [
+            np.log(physics.agent_gain),
+            2.0 * np.log(physics.block_scale / standard.block_scale),
+            2.0 * np.log(physics.agent_radius / standard.agent_radius),
+            physics.friction,
+            physics.centre_of_gravity / 40.0,
+            physics.damping / 0.1,
+            *(float(physics.block_shape == shape) for shape in BLOCK_SHAPES if shape != standard.block_shape),
+        ],
+        dtype=np.float32,
+    )
+
+
+LAWS = len(tell_laws(PushTPhysics()))  #: C, how many numbers :func:`tell_laws` gives
+
+
 class Simulator:
     """Push-T without pictures.
 
@@ -107,7 +131,7 @@ class Simulator:
         space.step(DT)
         return _read(agent, block)
 
-    def run(self, state: Array, actions: NDArray[np.floating]) -> Array:
+    def run(self, state: Array, actions: NDArray[np.floating], *, settle: bool = False) -> Array:
         """Play env steps from a state.
 
         The block begins at rest. Within a run it keeps its velocity from step to step, as in the environment, but the
@@ -120,11 +144,14 @@ class Simulator:
             state: (7,) to begin with.
             actions: (T, 2) in [-1, 1]. The environment computes in the precision of the actions that it is given; this
                 is what it does with float64. With float32 it strays by 1e-4 px a step, and by more after contact.
+            settle: run one substep before the first action, as the environment does when it is set to a state.
 
         Returns:
             (T, 7) the states after each step.
         """
         space, agent, block = self._begin(state)
+        if settle:
+            space.step(DT)
         out = np.empty((len(actions), STATE_SIZE))
         for index, (dx, dy) in enumerate(self._offsets(actions)):
             _step(space, agent, dx, dy)

@@ -7,9 +7,9 @@ import io
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pushjepa.planning import Budget
-from pushjepa.pusht.adapters import BlockPlanner, HistoryPolicy, Proposer
+from pushjepa.pusht.adapters import BlockPlanner, Doubt, HistoryPolicy, Proposer
 from pushjepa.pusht.importer import open_hdf5, read_collection, read_pixels, read_rows
 from pushjepa.pusht.model import PushTModel
 from pushjepa.pusht.oracle import PushTSimulatorModel
 from pushjepa.pusht.peer import Peer
-from pushjepa.pusht.simulator import Array
+from pushjepa.pusht.shifted import ENV_ID
+from pushjepa.pusht.simulator import Array, PushTPhysics
 from pushjepa.pusht.stable import (
     BasePolicy,
     CEMSolver,
@@ -34,7 +35,7 @@ from pushjepa.pusht.stable import (
 from pushjepa.runtime.contract import WorldModel
 
 #: Names that :func:`make_player` knows.
-PLAYERS = ("random", "expert", "oracle", "model", "prior", "model+prior", "peer")
+PLAYERS = ("random", "expert", "oracle", "model", "prior", "model+prior", "peer", "still")
 
 #: What the environment is told before an episode, and from which column of the data.
 #: First a fresh space: a reset draws a random scene, whose contacts and speeds would leak into the task.
@@ -89,7 +90,8 @@ class ExpertData:
         ValueError: no such file, or a column that is missing or of another shape.
     """
 
-    column_names = ("pixels", "action", "state", "proprio")  #: what World takes of a data set
+    column_names: tuple[str, ...] = ("pixels", "action", "state", "proprio")  #: what World takes of a data set
+    physics: PushTPhysics | None = None  #: the environment's own laws
 
     def __init__(self, path: Path) -> None:
         with open_hdf5(path) as file:
@@ -114,6 +116,8 @@ class ExpertData:
         Raises:
             ValueError: these are such trajectories.
         """
+        if isinstance(learned.get("start"), Mapping):  # the weights that its training started from learned too
+            self.refuse_seen(learned["start"], who)
         source, made = learned.get("source"), self.collection
         if source is not None and source in (self.path.name, made and made.source):
             raise ValueError(
@@ -186,6 +190,14 @@ class ReplayPolicy(BasePolicy):
         return self.actions[:, now] if now < self.actions.shape[1] else np.zeros_like(self.actions[:, 0])
 
 
+class StillPolicy(BasePolicy):
+    """Never moves: what it solves is solved by the start, or by a block that lies where it cannot stay."""
+
+    def get_action(self, obs: Any, **kwargs: Any) -> Array:
+        """Actions (N, 2) of zeros."""
+        return np.zeros((len(obs["state"]), 2))
+
+
 class TimedSolver:
     """A solver of stable-worldmodel that notes how long each plan of one environment took."""
 
@@ -221,23 +233,43 @@ class TimedSolver:
         return found
 
 
-def play(data: ExpertData, tasks: Tasks, policy: BasePolicy, video: Path | None = None) -> Outcome:
-    """Have ``policy`` play the tasks in ``swm/PushT-v1``, all environments side by side.
+class TaskData(Protocol):
+    """What a World takes starts and goals from.
+
+    Attributes:
+        column_names: of what it loads.
+        frame_size: px.
+        physics: the laws that starts and goals belong to; the environment's own if None.
+    """
+
+    column_names: tuple[str, ...]
+    frame_size: int
+    physics: PushTPhysics | None
+
+    def load_chunk(
+        self, episodes_idx: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]
+    ) -> list[dict[str, Tensor]]: ...
+
+
+def play(data: TaskData, tasks: Tasks, policy: BasePolicy, video: Path | None = None) -> Outcome:
+    """Have ``policy`` play the tasks, all environments side by side.
 
     Args:
-        data: the expert's trajectories.
+        data: the expert's trajectories, which are played in ``swm/PushT-v1``, or a
+            :class:`~pushjepa.pusht.replayed.ReplayedData`, which is played in ``pushjepa/PushT-v1`` under its laws.
         tasks: what to play.
         policy: of stable-worldmodel.
         video: folder for one film a task, if wanted.
     """
-    size = data.frame_size
+    size, laws = data.frame_size, {} if data.physics is None else {"physics": data.physics}
     world = World(
-        "swm/PushT-v1",
+        ENV_ID if laws else "swm/PushT-v1",
         num_envs=len(tasks.episodes),
         image_shape=(size, size),
         max_episode_steps=10 * tasks.budget,
         resolution=size,
         disable_env_checker=True,  # it complains of the environment's own habits
+        **laws,
     )
     world.set_policy(policy)
     with warnings.catch_warnings():
@@ -268,6 +300,7 @@ class Search:
         share: of the first iteration's candidates that an action prior proposes.
         smallest: the spread of a search falls no further. At 0.05, as in the game, chance moves the end of a plan's 25
             steps by 9 px.
+        doubt: of the state that a plan of our own models begins in; None to take it as it is read.
     """
 
     budget: Budget = field(default_factory=lambda: Budget(candidates=300, iterations=10, elite_fraction=0.1))
@@ -275,6 +308,7 @@ class Search:
     receding: int = 5
     share: float = 0.5
     smallest: float = 0.01
+    doubt: Doubt | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.share <= 1.0:
@@ -289,21 +323,26 @@ def make_player(
     seed: int,
     model: PushTModel | None = None,
     peer: Peer | None = None,
+    physics: PushTPhysics | None = None,
 ) -> BasePolicy:
     """The player called ``name``, one of ``PLAYERS``, for some tasks.
 
     ``model`` is what ``model``, ``prior`` and ``model+prior`` play with: by search alone, by its action prior alone,
-    and by a search that begins with the prior's plans. ``peer`` is what the player of that name plays with.
+    and by a search that begins with the prior's plans. ``peer`` is what the player of that name plays with. ``physics``
+    are the laws of the true simulator that ``oracle`` plans on; nobody else is told of them. What a block's own
+    velocity will do is no part of the state that it plans from, so that gliding surprises even the oracle.
 
     Raises:
         ValueError: no such player, or no model where one is needed.
     """
+    if name == "still":
+        return StillPolicy()
     if name == "random":
         return RandomPolicy(seed)
     if name == "expert":
         return ReplayPolicy(data, tasks)
     if name == "oracle":
-        return planning_policy(PushTSimulatorModel(), search, seed)
+        return planning_policy(PushTSimulatorModel(physics), replace(search, doubt=None), seed)
     if name == "peer":
         if peer is None:
             raise ValueError("the player 'peer' needs a peer")
@@ -311,14 +350,17 @@ def make_player(
     if name in ("model", "prior", "model+prior"):
         if model is None:
             raise ValueError(f"the player {name!r} needs a world model")
-        if name == "model":
-            return planning_policy(model, search, seed)
-        return planning_policy(model, search, seed, model, alone=name == "prior")
+        return planning_policy(model, search, seed, None if name == "model" else model, alone=name == "prior")
     raise ValueError(f"unknown player {name!r}; choose one of {', '.join(PLAYERS)}")
 
 
 def planning_policy(
-    model: WorldModel, search: Search, seed: int, prior: Proposer | None = None, *, alone: bool = False
+    model: WorldModel,
+    search: Search,
+    seed: int,
+    prior: Proposer | None = None,
+    *,
+    alone: bool = False,
 ) -> HistoryPolicy:
     """Our planner on a world model, as a policy of stable-worldmodel.
 
@@ -330,7 +372,8 @@ def planning_policy(
         alone: play the prior's likeliest plan instead of searching.
     """
     budget = None if alone else search.budget
-    planner = BlockPlanner(model, budget, seed, prior=prior, share=search.share, smallest=search.smallest)
+    doubt = None if alone else search.doubt
+    planner = BlockPlanner(model, budget, seed, prior=prior, share=search.share, smallest=search.smallest, doubt=doubt)
     solver = TimedSolver(planner)
     config = PlanConfig(search.horizon, search.receding, action_block=model.spec.frameskip, warm_start=False)
     return HistoryPolicy(solver, config, model.spec.history)

@@ -14,9 +14,21 @@ from pushjepa.training.presets import PhaseConfig, Preset
 
 
 def write_card(
-    folder: Path, model: JEPA, preset: Preset, store: EpisodeStore, metrics: Mapping[str, Mapping[str, float]]
+    folder: Path,
+    model: JEPA,
+    preset: Preset,
+    store: EpisodeStore,
+    metrics: Mapping[str, Mapping[str, float]],
+    learned: Mapping[str, Any],
 ) -> None:
-    """Write ``README.md`` into a checkpoint folder; ``metrics`` are the phases' last validations by name."""
+    """Write ``README.md`` into a checkpoint folder.
+
+    Args:
+        folder: where to.
+        model, preset, store: what was trained, how and on what.
+        metrics: the phases' last validations by name.
+        learned: all that it learned from, its start's data too.
+    """
     recipe = store.recipe
     sections = [
         _HEADER.format(name=preset.name),
@@ -24,9 +36,9 @@ def write_card(
         parameter_table(model.parameters_by_part()),
         "## Data\n",
         f"{recipe.episodes:,} episodes x {recipe.steps} env steps ({recipe.episodes * recipe.steps:,} steps), "
-        f"stages {', '.join(recipe.stages)}, seed {recipe.seed}; the last 2% of the episodes were never trained on. "
-        f"`pushjepa generate --episodes {recipe.episodes} --steps {recipe.steps} --seed {recipe.seed}` makes them "
-        "again.\n",
+        f"stages {', '.join(recipe.stages)}, seed {recipe.seed}; this run never trained on the last 2% of the "
+        f"episodes. `pushjepa generate --episodes {recipe.episodes} --steps {recipe.steps} --seed {recipe.seed}` makes "
+        f"them again.{_start_sentence(learned)}\n",
         "## Recipe\n",
         phase_table(preset),
         "*Drawn apart* are shares of a batch from windows whose last turn moves the block (moved), stops an agent "
@@ -65,14 +77,20 @@ def parameter_table(parts: Mapping[str, int]) -> str:
     return _table(("part", "parameters"), [(name, f"{count:,}") for name, count in parts.items()])
 
 
-def data_paragraph(options: CollectOptions, frames: int) -> str:
-    """Which Push-T trajectories a model learned from, and how to come by them."""
+def data_paragraph(options: CollectOptions, frames: int, learned: Mapping[str, Any]) -> str:
+    """Which Push-T trajectories a model learned from, and how to come by them; ``learned`` tells of its start too."""
     if options.source is None:
         made = f"collect --episodes {options.episodes} --seed {options.seed} --limit {options.limit}` makes"
     else:
         made = f"import {options.source}` reads"
-    kept = f"{options.episodes:,} expert trajectories ({frames:,} frames); the last 2% were never trained on."
-    return f"{kept} `pushjepa pusht {made} them again.\n"
+    kept = f"{options.episodes:,} expert trajectories ({frames:,} frames); this run never trained on the last 2%."
+    return f"{kept} `pushjepa pusht {made} them again.{_start_sentence(learned)}\n"
+
+
+def _start_sentence(learned: Mapping[str, Any]) -> str:
+    if "start" not in learned:
+        return ""
+    return " It started from weights that were trained already: `data` in the config says on what."
 
 
 def phase_table(preset: Preset) -> str:
@@ -117,7 +135,8 @@ def _kind(phase: PhaseConfig) -> str:
 def _shares(phase: PhaseConfig, pusht: bool) -> str:
     """What part of a batch comes from particular windows, and how they are changed."""
     shares = {"moved": phase.moved, "blocked": phase.blocked, "jostled": phase.jostled, "masked": phase.masked}
-    words = [f"{name} {share:g}" for name, share in (shares | {"played": phase.played}).items() if share]
+    later = {"played": phase.played, "under other laws": phase.shifted}
+    words = [f"{name} {share:g}" for name, share in (shares | later).items() if share]
     if phase.branches:
         words.append(f"{phase.branches:,} branches")
     if phase.flip:

@@ -82,7 +82,7 @@ class Phase(L.LightningModule, Generic[Model]):
         self.phase = phase
         self.weights = loss
         self.seed = seed
-        self.sigreg = SIGReg()
+        self.sigreg = SIGReg(projections=loss.directions)
         self._clock = time.perf_counter()
         self._seen: list[dict[str, Tensor]] = []
 

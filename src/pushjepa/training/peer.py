@@ -15,7 +15,7 @@ from pushjepa.nets.peer_config import PeerConfig
 from pushjepa.pusht.adapters import ActionNormaliser
 from pushjepa.pusht.collect import Trajectories, read_options, read_trajectories
 from pushjepa.pusht.model import FORMAT as MECH_FORMAT
-from pushjepa.pusht.model import load_net, read_files, read_format
+from pushjepa.pusht.model import load_net, read_format, read_origin
 from pushjepa.pusht.peer import FORMAT, Peer, build_peer, load_peer, parameters_by_part, save_peer
 from pushjepa.pusht.stable import LeWM, SIGReg
 from pushjepa.runtime.checkpoint import CARD, refuse_other
@@ -32,6 +32,7 @@ from pushjepa.training.pusht_batches import (
     with_branches,
 )
 from pushjepa.training.pusht_modules import errors_of
+from pushjepa.training.recipe import Start
 
 _SIZES_OF_EYES = ("frame_size", "slots", "width", "points", "channels")
 RIDGE = 1e-4  #: weight of the probe's ridge, for each embedding that it is fitted to
@@ -45,7 +46,7 @@ class PeerPhase(Phase[LeWM]):
     Args:
         model: LeWM.
         phase: the phase.
-        loss: only ``sigreg`` of it counts.
+        loss: only ``sigreg`` and ``directions`` of it count.
         seed: of dropout and SIGReg's directions.
         actions: how the model's actions are normalised.
     """
@@ -57,7 +58,7 @@ class PeerPhase(Phase[LeWM]):
         self, model: LeWM, phase: PhaseConfig, loss: LossWeights, seed: int, actions: ActionNormaliser
     ) -> None:
         super().__init__(model, phase, loss, seed)
-        self.regulariser = SIGReg()
+        self.regulariser = SIGReg(num_proj=loss.directions)
         self.register_buffer("mean", torch.tensor(actions.mean, dtype=torch.float32), persistent=False)
         self.register_buffer("std", torch.tensor(actions.std, dtype=torch.float32), persistent=False)
 
@@ -166,10 +167,10 @@ class PeerTask:
         refuse_other(folder, theirs.config.to_dict(), self.config.to_dict())
         model.load_state_dict(theirs.net.state_dict())
 
-    def read_files(self, folder: Path) -> dict[str, str]:
+    def read_start(self, folder: Path) -> Start:
         if read_format(folder) == MECH_FORMAT:
-            return read_files(folder, MECH_FORMAT, "a Push-T model")
-        return read_files(folder, FORMAT, "a peer")
+            return Start(*read_origin(folder, MECH_FORMAT, "a Push-T model"))
+        return Start(*read_origin(folder, FORMAT, "a peer"))
 
     def _load_encoder(self, model: LeWM, folder: Path) -> None:
         """Begin with the eyes of a single-token model of ours, and nothing else of it."""
@@ -196,16 +197,18 @@ class PeerTask:
         training = with_branches(self.training.take(0, used), phase.branches, seed)
         return PhaseData(batches(training, seed), batches(self.held_out, seed + 1), phase, workers)
 
-    def write_checkpoint(self, model: LeWM, folder: Path, curves: dict[str, dict[str, float]]) -> None:
+    def write_checkpoint(
+        self, model: LeWM, folder: Path, curves: dict[str, dict[str, float]], learned: dict[str, Any]
+    ) -> None:
         """Write the weights, the config and a model card."""
         peer = Peer(model, self.config, self.actions)
-        save_peer(peer, folder, preset=self.preset.to_dict(), data=self.describe(), metrics=curves)
+        save_peer(peer, folder, preset=self.preset.to_dict(), data=learned, metrics=curves)
         card = [
             _HEADER.format(name=self.preset.name),
             "## Parameters\n",
             parameter_table(parameters_by_part(model)),
             "## Data\n",
-            data_paragraph(self.options, len(self.training.states) + len(self.held_out.states)),
+            data_paragraph(self.options, len(self.training.states) + len(self.held_out.states), learned),
             "## Recipe\n",
             phase_table(self.preset),
             "## Validation at the end\n",
@@ -222,6 +225,7 @@ tags: [world-model, jepa, pushjepa, push-t]
 ---
 # PushJEPA {name}
 
-stable-worldmodel's LeWM on our compact encoder, trained from pixels with its own losses: what our models of Push-T are
-compared with. Load it with `pushjepa.pusht.peer.load_peer(FOLDER)`.
+stable-worldmodel's LeWM on our compact encoder, trained with its own losses: what our models of Push-T are compared
+with. Where the recipe below has no phase `joint`, the encoder is that of a trained model of ours, and rests. Load it
+with `pushjepa.pusht.peer.load_peer(FOLDER)`.
 """

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pushjepa.nets import ModelConfig
 from pushjepa.nets.mech_config import MechConfig
 from pushjepa.nets.peer_config import PeerConfig
+from pushjepa.pusht.simulator import LAWS
 
 PHASES = ("scenes", "joint", "turns", "latents", "prior")
 TASKS: dict[str, type[ModelConfig] | type[MechConfig] | type[PeerConfig]] = {
@@ -24,11 +25,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights beside the prediction loss, whose own weight is 1: SIGReg, states in all their forms, the stage."""
+    """Weights beside the prediction loss, whose own weight is 1: SIGReg, states in all their forms, the stage.
+
+    ``directions`` is how many random ones SIGReg looks along in a step; they are drawn anew in each.
+    """
 
     sigreg: float = 0.09
     state: float = 10.0
     stage: float = 0.1
+    directions: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.directions < 1:
+            raise ValueError(f"directions must be at least 1, got {self.directions}")
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,8 @@ class PhaseConfig:
         played: Push-T's ``scenes`` only: share of the scenes that are states of trajectories instead of random ones.
         branches: all phases of Push-T but ``prior``: how many branches of the trajectories, where the
             hand strays, are played in the simulator and learned from beside them.
+        shifted: Push-T's ``turns`` only: share of each batch from as many branches more, played under other laws of
+            physics, which the unroll is told of.
         episodes: use at most this many episodes of the store, 0 for all; encoding them takes its time in ``latents``.
         validate_every: steps between validations and checkpoints.
         validation: frames (``scenes``) or windows in a validation.
@@ -90,6 +101,7 @@ class PhaseConfig:
     reach: int = 75
     played: float = 0.0
     branches: int = 0
+    shifted: float = 0.0
     episodes: int = 0
     validate_every: int = 250
     validation: int = 1024
@@ -111,6 +123,7 @@ class PhaseConfig:
             "masked",
             "played",
             "branches",
+            "shifted",
             "episodes",
         ):
             value = getattr(self, name)
@@ -121,9 +134,14 @@ class PhaseConfig:
 
     def _check_shares(self) -> None:
         drawn = self.moved + self.blocked + self.jostled
-        for words, share in (("moved, blocked and jostled are shares", drawn), ("played is a share", self.played)):
+        for words, share in (
+            ("moved, blocked and jostled are shares", drawn),
+            ("played is a share", self.played),
+        ):
             if share > 1:
                 raise ValueError(f"phase {self.kind}: {words}, {share:g} is too much")
+        if self.shifted >= 1:
+            raise ValueError(f"phase {self.kind}: shifted is a share below 1, {self.shifted:g} is too much")
 
     def _check_kind(self) -> None:
         """Refuse what a phase of this kind would not heed."""
@@ -134,6 +152,7 @@ class PhaseConfig:
             ("frozen_unroll", ("latents",)),
             ("branches", BRANCHING),
             ("played", ("scenes",)),
+            ("shifted", ("turns",)),
         ):
             if getattr(self, name) and self.kind not in kinds:
                 raise ValueError(f"phase {self.kind}: {name} is for {' and '.join(kinds)} only")
@@ -158,6 +177,7 @@ class Preset:
         if not self.model.unroll_hidden and any(phase.frozen_unroll for phase in self.phases):
             raise ValueError(f"preset {self.name}: frozen_unroll freezes nothing, for unroll_hidden is 0")
 
+        self._check_shifted()
         priors = any(phase.kind == "prior" for phase in self.phases)
         if isinstance(self.model, MechConfig) and not self.model.prior_hidden and priors:
             raise ValueError(f"preset {self.name}: the phase prior trains the action prior, and prior_hidden is 0")
@@ -169,6 +189,17 @@ class Preset:
                 f"preset {self.name}: masked, action_free, memory_rate, branches, played "
                 "and the phase prior are for Push-T"
             )
+
+    def _check_shifted(self) -> None:
+        """Refuse other laws of physics that the unroll could not be told of."""
+        laws = self.model.laws if isinstance(self.model, MechConfig) else 0
+        if laws not in (0, LAWS):
+            raise ValueError(f"preset {self.name}: Push-T's laws are told in {LAWS} numbers, not in {laws}")
+        for phase in self.phases:
+            if phase.shifted and not laws:
+                raise ValueError(f"preset {self.name}: shifted is for an unroll of Push-T with laws = {LAWS}")
+            if phase.shifted and not phase.branches:
+                raise ValueError(f"preset {self.name}: shifted needs branches to be played under other laws")
 
     def _check_peer(self) -> None:
         """Refuse what the peer would not heed."""

@@ -11,7 +11,7 @@ import torch
 from pushjepa.nets.mech import MechJEPA
 from pushjepa.nets.mech_config import MechConfig
 from pushjepa.pusht.collect import read_options, read_trajectories
-from pushjepa.pusht.model import FORMAT, load_net, read_files, save_model
+from pushjepa.pusht.model import FORMAT, load_net, read_origin, save_model
 from pushjepa.runtime.checkpoint import CARD, refuse_other
 from pushjepa.training.batches import PhaseData
 from pushjepa.training.card import data_paragraph, metric_table, parameter_table, phase_table
@@ -19,6 +19,10 @@ from pushjepa.training.modules import Phase
 from pushjepa.training.presets import PhaseConfig, Preset
 from pushjepa.training.pusht_batches import build_pusht_data
 from pushjepa.training.pusht_modules import PUSHT_MODULES
+from pushjepa.training.recipe import Start
+
+# What a model may have that the weights it starts from lack: the option, its value without, and where it is.
+_ADDED = (("laws", 0, "unroll.law_shift."), ("bound", 2, "heads.parts."))
 
 
 class PushTTask:
@@ -45,12 +49,22 @@ class PushTTask:
         return MechJEPA(self.config)
 
     def load_weights(self, model: MechJEPA, folder: Path) -> None:
-        theirs = load_net(folder)
-        refuse_other(folder, theirs.config.to_dict(), model.config.to_dict())
-        model.load_state_dict(theirs.state_dict())
+        """Begin with a checkpoint of this architecture.
 
-    def read_files(self, folder: Path) -> dict[str, str]:
-        return read_files(folder, FORMAT, "a Push-T model")
+        It may lack parts that change nothing until they are learned: numbers of laws, and the heads of bar and stem.
+        """
+        theirs = load_net(folder)
+        sizes, wanted, ours = theirs.config.to_dict(), model.config.to_dict(), model.state_dict()
+        for name, absent, _ in _ADDED:
+            if sizes[name] == absent:
+                sizes[name] = wanted[name]
+        refuse_other(folder, sizes, wanted)
+        found = theirs.state_dict()
+        added = {name: value for name, value in ours.items() if name.startswith(tuple(part for *_, part in _ADDED))}
+        model.load_state_dict(added | found)
+
+    def read_start(self, folder: Path) -> Start:
+        return Start(*read_origin(folder, FORMAT, "a Push-T model"))
 
     def make_phase(self, model: MechJEPA, phase: PhaseConfig, seed: int) -> Phase[Any]:
         return PUSHT_MODULES[phase.kind](model, phase, self.preset.loss, seed)
@@ -60,15 +74,17 @@ class PushTTask:
     ) -> PhaseData:
         return build_pusht_data(model, phase, self.trajectories, seed, workers, device)
 
-    def write_checkpoint(self, model: MechJEPA, folder: Path, curves: dict[str, dict[str, float]]) -> None:
+    def write_checkpoint(
+        self, model: MechJEPA, folder: Path, curves: dict[str, dict[str, float]], learned: dict[str, Any]
+    ) -> None:
         """Write the weights, the config and a model card."""
-        save_model(model, folder, preset=self.preset.to_dict(), data=self.describe(), metrics=curves)
+        save_model(model, folder, preset=self.preset.to_dict(), data=learned, metrics=curves)
         card = [
             _HEADER.format(name=self.preset.name),
             "## Parameters\n",
             parameter_table(model.parameters_by_part()),
             "## Data\n",
-            data_paragraph(self.options, len(self.trajectories.states)),
+            data_paragraph(self.options, len(self.trajectories.states), learned),
             "## Recipe\n",
             phase_table(self.preset),
             "## Validation at the end of each phase\n",
@@ -79,13 +95,14 @@ class PushTTask:
 
 
 _FIGURES = """\
-`*_px` and `*_deg` are board pixels and degrees. `decode_*` is what is read of single frames: of random scenes in
-the phases `scenes`, of trajectories elsewhere. `turn_*` is after one block of five actions, over blocks that moved the
-tee by more than 3 px. `likeliest_off` and `nearest_off` are distances of an action from the likeliest and from the
-nearest of the prior's plans, over their first blocks; `val_nll` is their negative log-likelihood over the
-plan's length, steps past the goal counting 0.
-`val_effect` is the cross-entropy of telling whether the block moves, in nats; `code_perplexity` is over all pairs of
-slots. `train_*` and `samples_per_s` are of the last logged step, `seconds` of the whole phase.
+`*_px` and `*_deg` are board pixels and degrees. `decode_*` is what is read of single frames: of random scenes in the
+phases `scenes`, of trajectories elsewhere. `turn_*` is after one block of five actions, over blocks that moved the
+tee by more than 3 px; where the unroll is told of other laws of physics, `shifted_*` is so under those, over
+disturbed actions, and `unaware_*` without being told of them. `likeliest_off` and `nearest_off` are distances of an
+action from the likeliest and from the nearest of the prior's plans, over their first blocks; `val_nll` is their
+negative log-likelihood over the plan's length, steps past the goal counting 0. `val_effect` is the cross-entropy of
+telling whether the block moves, in nats; `code_perplexity` is over all pairs of slots. `train_*` and `samples_per_s`
+are of the last logged step, `seconds` of the whole phase.
 """
 
 _HEADER = """---

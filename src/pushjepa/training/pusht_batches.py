@@ -13,18 +13,17 @@ from tqdm import tqdm
 from pushjepa.nets.mech import MechJEPA
 from pushjepa.nets.mech_config import MechConfig
 from pushjepa.nets.slots import SlotEncoder
-from pushjepa.pusht.branches import make_branches
+from pushjepa.pusht.branches import make_branches, make_shifted_branches
 from pushjepa.pusht.collect import MOVED, Trajectories
 from pushjepa.pusht.geometry import OUTLINE, clearance, place
 from pushjepa.pusht.scene import PushTScene
-from pushjepa.pusht.simulator import Array
-from pushjepa.training.batches import VALIDATION_SHARE, Batches, PhaseData
+from pushjepa.pusht.simulator import Array, PushTPhysics, tell_laws
+from pushjepa.training.batches import VALIDATION_SHARE, Batches, PhaseData, frames_at_once
 from pushjepa.training.modules import SceneBatch
 from pushjepa.training.presets import PhaseConfig
 
 _REST = 1.0  # px/s: slower is at rest
 MIDDLE = 255.5  #: px, between the walls
-_ENCODE_CHUNK = 256
 
 
 class PushTBatch(NamedTuple):
@@ -32,7 +31,8 @@ class PushTBatch(NamedTuple):
 
     items (B, T+1, H, W, 3) uint8 frames or (B, T+1, K, D) cached slots; states (B, T+1, 7); steps (B, T, frameskip, 7)
     states after each env step; blocks (B, T, frameskip, 2); before (B, 2) the action before the first of them; known
-    (B, T) whether that boundary is real, not the padding of a trajectory's start.
+    (B, T) whether that boundary is real, not the padding of a trajectory's start; laws (B, C) what there is to tell of
+    the laws of physics, where they are not the standard ones for all.
     """
 
     items: Tensor
@@ -41,6 +41,7 @@ class PushTBatch(NamedTuple):
     blocks: Tensor
     before: Tensor
     known: Tensor
+    laws: Tensor | None = None
 
 
 class GoalBatch(NamedTuple):
@@ -215,20 +216,56 @@ class PushTGoals(Batches[GoalBatch]):
         return GoalBatch(_float(states), _float(before), _float(plans), torch.from_numpy(known))
 
 
+class ShiftedWindows:
+    """Windows of branches that were played under other laws, and what there is to tell of the laws of each.
+
+    Args:
+        branches: where they are cut from.
+        laws: of each branch.
+        history, frameskip: see :class:`PushTWindows`.
+    """
+
+    def __init__(self, branches: Trajectories, laws: list[PushTPhysics], history: int, frameskip: int) -> None:
+        self._windows = PushTWindows(branches, history, frameskip)
+        self._told = np.repeat(np.stack([tell_laws(physics) for physics in laws]), branches.lengths, axis=0)
+
+    def extend(self, batch: PushTBatch, rng: np.random.Generator, count: int, moved: float) -> PushTBatch:
+        """A batch under the standard laws with ``count`` of these windows behind it."""
+        windows = self._windows.sample(rng, count, moved)
+        _, others = self._windows.at(windows)
+        told = _float(self._told[self._windows.now[windows]])
+        laws = torch.cat([told.new_zeros(len(batch.states), told.shape[1]), told])
+        parts = (torch.cat([ours, theirs]) for ours, theirs in zip(batch[:-1], others[:-1], strict=True))
+        return PushTBatch(*parts)._replace(laws=laws)
+
+
 class PushTTurns(Batches[PushTBatch]):
     """Windows without frames, for the unroll alone; their states are blurred as a frame would blur them.
 
     With ``flip`` the board is turned and mirrored at random, as in :class:`PushTGoals`.
+
+    Args:
+        windows: where turns are drawn from.
+        phase: its ``batch``, ``moved``, ``flip``, ``blur`` and ``shifted``.
+        seed: of the draws.
+        shifted: windows under other laws, from which the share ``phase.shifted`` is drawn.
     """
 
-    def __init__(self, windows: PushTWindows, phase: PhaseConfig, seed: int) -> None:
+    def __init__(
+        self, windows: PushTWindows, phase: PhaseConfig, seed: int, shifted: ShiftedWindows | None = None
+    ) -> None:
         super().__init__(phase.batch, seed)
-        self._windows, self._phase = windows, phase
+        self._windows, self._phase, self._shifted = windows, phase, shifted
 
     def make(self, rng: np.random.Generator, size: int) -> PushTBatch:
-        _, batch = self._windows.at(self._windows.sample(rng, size, self._phase.moved))
+        other = round(self._phase.shifted * size) if self._shifted is not None else 0
+        _, batch = self._windows.at(self._windows.sample(rng, size - other, self._phase.moved))
+        if self._shifted is not None:
+            batch = self._shifted.extend(batch, rng, other, self._phase.moved)
         if self._phase.flip:
-            batch = turn_batch(batch, rng.integers(4, size=size), rng.random(size) < 0.5)
+            quarters, mirrored = rng.integers(4, size=size), rng.random(size) < 0.5
+            mirrored[size - other :] = False  # not every shape is its own mirror image
+            batch = turn_batch(batch, quarters, mirrored)
         return batch._replace(items=batch.states + _float(blur(rng, tuple(batch.states.shape), self._phase.blur)))
 
 
@@ -285,8 +322,9 @@ def encode_rows(encoder: SlotEncoder, config: MechConfig, states: Array, device:
     scene = PushTScene(config.frame_size)
     encoder.to(device).eval()
     out = torch.empty(len(states), config.slots, config.width)
-    for low in tqdm(range(0, len(states), _ENCODE_CHUNK), desc="encoding frames", unit_scale=_ENCODE_CHUNK):
-        rows = slice(low, low + _ENCODE_CHUNK)
+    chunk = frames_at_once(device)
+    for low in tqdm(range(0, len(states), chunk), desc="encoding frames", unit_scale=chunk):
+        rows = slice(low, low + chunk)
         out[rows] = encoder(torch.from_numpy(scene.draw_many(states[rows])).to(device)).cpu()
     encoder.train()
     return out
@@ -313,7 +351,10 @@ def build_pusht_data(
         elif phase.kind == "joint":
             pair.append(PushTFrames(windows, config.frame_size, phase, seed + offset))
         elif phase.kind == "turns":
-            pair.append(PushTTurns(windows, phase, seed + offset))
+            # Validation needs no more branches than it looks at windows.
+            source, count = (parts[1], min(phase.branches, phase.validation)) if offset else (training, phase.branches)
+            others = shifted_windows(source, count, config, seed + offset) if phase.shifted else None
+            pair.append(PushTTurns(windows, phase, seed + offset, others))
         elif phase.kind == "prior":
             pair.append(PushTGoals(part, (config.prior_blocks, config.frameskip), phase, seed + offset))
         else:
@@ -330,6 +371,15 @@ def with_branches(trajectories: Trajectories, count: int, seed: int) -> Trajecto
     with tqdm(total=count, desc="playing branches") as bar:
         branches = make_branches(trajectories, count, seed, progress=lambda done, _: bar.update(done - bar.n))
     return Trajectories.join([trajectories, branches])
+
+
+def shifted_windows(trajectories: Trajectories, count: int, config: MechConfig, seed: int) -> ShiftedWindows:
+    """Windows of ``count`` branches under other laws."""
+    with tqdm(total=count, desc="playing under other laws") as bar:
+        branches, laws = make_shifted_branches(
+            trajectories, count, seed, progress=lambda done, _: bar.update(done - bar.n)
+        )
+    return ShiftedWindows(branches, laws, config.history, config.frameskip)
 
 
 def _float(array: NDArray[np.floating]) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pushjepa.nets.mech import BLOCK, MechJEPA, Prediction, encode_pusht_state
+from pushjepa.nets.mech import BLOCK, MechJEPA, Prediction, encode_pusht_state, place_ends
 from pushjepa.nets.mechanisms import perplexity
 from pushjepa.nets.prior import PlanMixture
 from pushjepa.pusht.collect import MOVED
@@ -25,7 +25,12 @@ _STIRRED = 0.3  # px in an env step: less is no motion
 def pusht_distance(decoded: Tensor, states: Tensor) -> Tensor:
     """Distances (..., 3) of agent, block and heading between decoded numbers (..., 6) and states (..., 7)."""
     apart = (decoded - encode_pusht_state(states)).unflatten(-1, (3, 2))
-    return (apart.square().sum(-1) + SMOOTH**2).sqrt() - SMOOTH
+    return smooth_norm(apart)
+
+
+def smooth_norm(vectors: Tensor) -> Tensor:
+    """Lengths (...) of vectors (..., D), quadratic below ``SMOOTH``."""
+    return (vectors.square().sum(-1) + SMOOTH**2).sqrt() - SMOOTH
 
 
 def errors_of(decoded: Tensor, states: Tensor, name: str) -> dict[str, float]:
@@ -51,8 +56,12 @@ class SlotPhase(Phase[MechJEPA]):
     """What the phases of a Push-T model share."""
 
     def slot_state_loss(self, slots: Tensor, states: Tensor) -> Tensor:
-        """A tenth of the mean distance of what the heads read in slots (..., K, D)."""
-        return 0.1 * pusht_distance(self.model.heads(slots), states).mean()
+        """A tenth of the mean distance of what the heads read in slots (..., K, D), ends of bar and stem included."""
+        heads = self.model.heads
+        apart = pusht_distance(heads(slots), states).mean()
+        if len(heads.parts):
+            apart = apart + smooth_norm(heads.ends(slots) - place_ends(states)).mean()
+        return 0.1 * apart
 
     def slot_regulariser(self, slots: Tensor) -> Tensor:
         """SIGReg of each slot over all frames (..., K, D)."""
@@ -187,26 +196,39 @@ class SlotTurnsPhase(SlotPhase):
         assert model.unroll is not None  # a preset without one has no such phase
         self.unroll = model.unroll
 
-    def imagine(self, batch: PushTBatch) -> Tensor:
-        """States (B, frameskip, 6) after each step of the window's last block."""
+    def imagine(self, batch: PushTBatch, laws: Tensor | None) -> Tensor:
+        """States (B, frameskip, 6) after each step of the window's last block, under laws as they are told (B, C)."""
         start = encode_pusht_state(batch.items[:, -2])
         before = batch.blocks[:, -2, -1] if batch.blocks.shape[1] > 1 else batch.before
-        states: Tensor = self.unroll(start, before, batch.blocks[:, -1])[0]
+        states: Tensor = self.unroll(start, before, batch.blocks[:, -1], laws)[0]
         return states
 
     def training_step(self, batch: PushTBatch, batch_idx: int) -> Tensor:
-        steps = 0.1 * pusht_distance(self.imagine(batch), batch.steps[:, -1]).mean()
+        steps = 0.1 * pusht_distance(self.imagine(batch, batch.laws), batch.steps[:, -1]).mean()
         self.log("train_steps", steps, prog_bar=True)
         return self.weights.state * steps
 
     def validation_step(self, batch: PushTBatch, batch_idx: int) -> None:
-        self.keep(imagined=self.imagine(batch)[:, -1], before=batch.states[:, -2], after=batch.states[:, -1])
+        imagined = self.imagine(batch, batch.laws)[:, -1]
+        self.keep(
+            imagined=imagined,
+            unaware=imagined if batch.laws is None else self.imagine(batch, None)[:, -1],
+            before=batch.states[:, -2],
+            after=batch.states[:, -1],
+            shifted=batch.known.new_zeros(len(batch.known)) if batch.laws is None else batch.laws.any(dim=-1),
+        )
 
     def on_validation_epoch_end(self) -> None:
         seen = self.kept()
         moved = (seen["after"] - seen["before"])[:, 2:4].norm(dim=-1) > MOVED
-        metrics = errors_of(seen["imagined"][moved], seen["after"][moved], "turn")
-        metrics["val_state"] = 0.1 * pusht_distance(seen["imagined"], seen["after"]).mean().item()
+        shifted = seen["shifted"].bool()
+        standard, other = moved & ~shifted, moved & shifted
+        metrics = errors_of(seen["imagined"][standard], seen["after"][standard], "turn")
+        if other.any():
+            metrics |= errors_of(seen["imagined"][other], seen["after"][other], "shifted")
+            metrics |= errors_of(seen["unaware"][other], seen["after"][other], "unaware")
+        apart = pusht_distance(seen["imagined"], seen["after"])[~shifted]
+        metrics["val_state"] = 0.1 * apart.mean().item()
         self.log_dict(metrics, prog_bar=True)
 
 

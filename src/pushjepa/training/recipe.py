@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import lightning as L
 import torch
@@ -23,6 +23,18 @@ from torch import nn
 from pushjepa.training.batches import PhaseData
 from pushjepa.training.modules import Phase
 from pushjepa.training.presets import PhaseConfig, Preset
+
+
+class Start(NamedTuple):
+    """A checkpoint that a run starts from.
+
+    Attributes:
+        files: digests of its files.
+        data: what it learned from, as its config's entry ``data`` tells.
+    """
+
+    files: dict[str, str]
+    data: dict[str, Any]
 
 
 class Task(Protocol):
@@ -38,8 +50,8 @@ class Task(Protocol):
         """Load a checkpoint folder's weights into ``model``, strictly."""
         ...
 
-    def read_files(self, folder: Path) -> dict[str, str]:
-        """The digests of a checkpoint folder's files."""
+    def read_start(self, folder: Path) -> Start:
+        """What a checkpoint folder to start from is, and what it learned from."""
         ...
 
     def make_phase(self, model: Any, phase: PhaseConfig, seed: int) -> Phase[Any]: ...
@@ -48,7 +60,11 @@ class Task(Protocol):
         self, model: Any, phase: PhaseConfig, seed: int, workers: int, device: torch.device
     ) -> PhaseData: ...
 
-    def write_checkpoint(self, model: Any, folder: Path, curves: dict[str, dict[str, float]]) -> None: ...
+    def write_checkpoint(
+        self, model: Any, folder: Path, curves: dict[str, dict[str, float]], learned: dict[str, Any]
+    ) -> None:
+        """Write the finished model; ``learned`` is all that it learned from, its start's data too."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -92,7 +108,8 @@ def train(preset: Preset, options: TrainingOptions) -> Path:
     torch.set_float32_matmul_precision("high")
     task = make_task(preset, options.data)
     options.out.mkdir(parents=True, exist_ok=True)
-    _claim(preset, task, options)
+    start = None if options.init_from is None else task.read_start(options.init_from)
+    _claim(preset, task, options.out, start)
     torch.manual_seed(preset.seed)
     model = task.make_model()
     if options.init_from is not None:
@@ -104,7 +121,7 @@ def train(preset: Preset, options: TrainingOptions) -> Path:
         for i, p in enumerate(preset.phases)
     }
     folder = options.out / "checkpoint"
-    task.write_checkpoint(model, folder, curves)
+    task.write_checkpoint(model, folder, curves, task.describe() | ({} if start is None else {"start": start.data}))
     return folder
 
 
@@ -130,15 +147,14 @@ def make_task(preset: Preset, data: Path) -> Task:
     return PushTTask(preset, data)
 
 
-def _claim(preset: Preset, task: Task, options: TrainingOptions) -> None:
+def _claim(preset: Preset, task: Task, out: Path, start: Start | None) -> None:
     """Write into the run's folder what its result depends on, or refuse a folder that belongs to another run."""
-    start = None if options.init_from is None else task.read_files(options.init_from)
-    parts = {"preset": preset.to_dict(), "data": task.describe(), "start": start}
-    path, ours = options.out / "run.json", json.loads(json.dumps(parts))
+    parts = {"preset": preset.to_dict(), "data": task.describe(), "start": None if start is None else start.files}
+    path, ours = out / "run.json", json.loads(json.dumps(parts))
     theirs = json.loads(path.read_text()) if path.exists() else ours
     for name, words in (("preset", "preset"), ("data", "episodes"), ("start", "starting weights")):
         if theirs.get(name) != ours[name]:
-            raise ValueError(f"{options.out} holds a run with another {words}; choose another --out or delete it")
+            raise ValueError(f"{out} holds a run with another {words}; choose another --out or delete it")
     path.write_text(json.dumps(ours, indent=1))
 
 

@@ -15,6 +15,7 @@ from pushjepa.training.batches import PhaseData, build_phase_data
 from pushjepa.training.card import write_card
 from pushjepa.training.modules import PHASE_MODULES, Phase
 from pushjepa.training.presets import PhaseConfig, Preset
+from pushjepa.training.recipe import Start
 
 
 class RelayTask:
@@ -39,9 +40,9 @@ class RelayTask:
     def load_weights(self, model: JEPA, folder: Path) -> None:
         load_weights(model, folder)
 
-    def read_files(self, folder: Path) -> dict[str, str]:
-        files: dict[str, str] = read_config(folder, weights_only=True)["files"]
-        return files
+    def read_start(self, folder: Path) -> Start:
+        config = read_config(folder, weights_only=True)
+        return Start(config["files"], config.get("data", {}))
 
     def make_phase(self, model: JEPA, phase: PhaseConfig, seed: int) -> Phase[Any]:
         return PHASE_MODULES[phase.kind](model, phase, self.preset.loss, seed)
@@ -49,12 +50,14 @@ class RelayTask:
     def build_data(self, model: JEPA, phase: PhaseConfig, seed: int, workers: int, device: torch.device) -> PhaseData:
         return build_phase_data(model, phase, self.store, seed, workers, device)
 
-    def write_checkpoint(self, model: JEPA, folder: Path, curves: dict[str, dict[str, float]]) -> None:
+    def write_checkpoint(
+        self, model: JEPA, folder: Path, curves: dict[str, dict[str, float]], learned: dict[str, Any]
+    ) -> None:
         """Export the trained model with its card; see ``runtime.export``."""
         from pushjepa.runtime.export import export_checkpoint
 
-        export_checkpoint(model, folder, preset=self.preset.to_dict(), data=self.describe(), metrics=curves)
-        write_card(folder, model, self.preset, self.store, curves)
+        export_checkpoint(model, folder, preset=self.preset.to_dict(), data=learned, metrics=curves)
+        write_card(folder, model, self.preset, self.store, curves, learned)
 
 
 def load_weights(model: JEPA, folder: Path) -> None:
