@@ -115,6 +115,16 @@ def test_documented_make_target_exists(target: str) -> None:
         (["pusht", "plan", "--data", "{tmp}/none.h5"], "no such file"),
         (["pusht", "plan", "--cost", "beauty"], "unknown cost 'beauty'; choose one of latent, end, state"),
         (["pusht", "mechanisms", "--model", "{tmp}"], "is no checkpoint folder"),
+        (["adapt", "eval", "chess"], "unknown task 'chess'; choose game or pusht"),
+        (["adapt", "eval", "game", "--shift", "moon"], "unknown shift 'moon'"),
+        (["adapt", "eval", "game", "--condition", "asleep"], "unknown condition 'asleep'"),
+        (["adapt", "eval", "game", "--learn", "codebook"], "the option learn means nothing to game"),
+        (["adapt", "eval", "game", "--memory", "x"], "begin with; ask for that too"),
+        (["adapt", "eval", "game", "--forgetting"], "the option forgetting means nothing to game"),
+        (["adapt", "eval", "pusht", "--pairs", "100"], "the option pairs means nothing to pusht"),
+        (["adapt", "eval", "pusht", "--no-infer"], "name the weights to learn with --learn"),
+        (["adapt", "eval", "pusht", "--data", "{tmp}/none.h5"], "no such file"),
+        (["adapt", "remember", "--shift", "moon", "--name", "x"], "unknown shift 'moon'"),
         (["play", "--model", "{tmp}/none", "--no-browser"], "no checkpoint folder"),
         (["export", "episodes", "--data", "{tmp}/none", "--out", "{tmp}/e.h5"], "none"),
     ],
@@ -279,3 +289,28 @@ def test_plans_and_mechanisms_are_measured_written_and_drawn(command, collection
     assert "slots keep their order in" in out
     assert len(json.loads((tmp_path / "x.json").read_text())["rows"]) == 2 * 16
     assert (tmp_path / "pusht_mechanisms.png").stat().st_size > 5000
+
+
+def test_what_is_learned_of_other_laws_is_kept_under_a_name_and_begun_with(command: Command, tmp_path: Path) -> None:
+    kept = ["--memories", str(tmp_path / "memories")]
+    code, out, err = command("adapt", "remember", "--shift", "slow-agents", "--name", "slow", *kept)
+    assert code == 0, err
+    found = re.search(r"agent_speed: ([\d.]+)", out)
+    assert found is not None
+    assert 180.0 < float(found.group(1)) < 280.0, "an agent goes at 220 px/s instead of 400"
+    small = ["--candidates", "8", "--iterations", "1", "--pairs", "1", "--workers", "1", "--opponent", "random", *kept]
+    report = tmp_path / "report"
+    words = ["adapt", "eval", "game", "--shift", "slow-agents", *small]
+    words += ["--condition", "frozen", "--condition", "adapted_across"]
+    code, out, err = command(*words, "--memory", "slow", "--out", str(report))
+    assert code == 0, err
+    rows = json.loads((report / "results.json").read_text())["rows"]
+    surprise = {(row["shift"], row["condition"]): row["surprise_by_turn"] for row in rows}
+    assert list(surprise) == [("none", "frozen"), ("slow-agents", "frozen"), ("slow-agents", "adapted_across")]
+    assert surprise["slow-agents", "adapted_across"][0] < 0.5 * surprise["slow-agents", "frozen"][0], (
+        "it knew from the start"
+    )
+    assert "# Under other laws of physics" in (report / "report.md").read_text()
+    code, _, err = command(*words, "--memory", "fast")
+    assert code == 2
+    assert "it holds slow" in err

@@ -52,12 +52,14 @@ class Recorder:
     Attributes:
         told: what the page shows, block by block.
         decoded: the ``decoded`` messages; they come whenever they are ready.
+        minds: the ``mind`` messages of an opponent that adapts.
     """
 
     def __init__(self, link: ClientConnection) -> None:
         self._link = link
         self.told: list[str] = []
         self.decoded: list[dict[str, Any]] = []
+        self.minds: list[dict[str, Any]] = []
 
     def send(self, show: bool, **fields: Any) -> None:
         message = {"v": PROTOCOL_VERSION, **fields}
@@ -67,8 +69,8 @@ class Recorder:
 
     def receive(self, show: bool) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(self._link.recv(timeout=120))
-        if message["type"] == "decoded":
-            self.decoded.append(message)
+        if message["type"] in ("decoded", "mind"):
+            (self.decoded if message["type"] == "decoded" else self.minds).append(message)
             return self.receive(show)
         if show:
             self.told.append(fenced("server", message))
@@ -105,6 +107,11 @@ def play(port: int, opponent: str) -> list[str]:
             board, phase, turn = message["states"][-1], message["phase"], turn + 1
         recorder.told.append("The other eight turns go the same way. After the last one:\n")
         recorder.receive(True)
+    if recorder.minds:
+        recorder.told.append(
+            "After each of its moves, an opponent that adapts also tells of its mind; after the last:\n"
+        )
+        recorder.told.append(fenced("server", max(recorder.minds, key=lambda mind: len(mind["events"]))))
     if recorder.decoded:
         recorder.told.append("In between, each time the world model has read the newest frame:\n")
         recorder.told.append(fenced("server", recorder.decoded[0]))

@@ -19,12 +19,13 @@ import pytest
 import uvicorn
 from websockets.sync.client import connect
 
-from pushjepa.planning import Budget, make_policy
+from pushjepa.planning import Budget
 from pushjepa.relay import Policy, Side, Stage
 from pushjepa.runtime import load_model
 from pushjepa.runtime.checkpoint import read_config, resolve
 from pushjepa.server import OFFERS, PROTOCOL_VERSION, Engine, Offer, Roster, create_app
 from pushjepa.server.card import ModelCard, read_card
+from pushjepa.server.roster import seat, usual_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -62,7 +63,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def bundled_engine() -> Engine:
     """The bundled model, loaded once for all tests of this process."""
     folder = resolve(None)
-    return Engine(load_model(folder, threads=1), "compact", read_config(folder)["parameters"]["total"])
+    model = load_model(folder, threads=1)
+    return Engine(model, "compact", read_config(folder)["parameters"]["total"], *usual_of(model, folder))
 
 
 def bundled_card() -> ModelCard:
@@ -76,6 +78,7 @@ class Server:
         self.gate = gate
         self.store = store
         self.port = 0
+        self.load: Callable[[], Engine] = bundled_engine
         self._uvicorn: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -83,10 +86,10 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
 
-    def make(self, name: str, side: Side, stage: Stage, model: Any) -> Policy:
+    def make(self, name: str, side: Side, stage: Stage, engine: Engine | None) -> Policy:
         if name == "gate":
             return self.gate
-        return make_policy(name, side, stage, model=model, budget=Budget(24, 3))
+        return seat(name, side, stage, engine, Budget(24, 3))
 
     def start(self) -> None:
         listener = socket.socket()
@@ -94,7 +97,7 @@ class Server:
         listener.bind(("127.0.0.1", self.port))
         self.port = listener.getsockname()[1]
         offers = [*OFFERS, Offer("gate", "Gate", "Waits to be let through.")]
-        app = create_app(Roster(self.make, offers, load=bundled_engine, card=bundled_card), self.store)
+        app = create_app(Roster(self.make, offers, load=self.load, card=bundled_card), self.store)
         self._uvicorn = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
         self._thread = threading.Thread(target=self._uvicorn.run, kwargs={"sockets": [listener]})
         self._thread.start()

@@ -155,3 +155,52 @@ def test_the_anchor_makes_the_head_read_what_was_imagined() -> None:
     predicted, states = model.predict_steps(*window(4))
     assert states is not None
     torch.testing.assert_close(linear(predicted), states[:, :, -1], atol=1e-3, rtol=0)
+
+
+def test_laws_that_nothing_was_learned_of_change_nothing_but_speed_and_scale() -> None:
+    torch.manual_seed(0)
+    unroll = wake(StepUnroll(SMALL)).eval()
+    lawful = StepUnroll(replace(SMALL, laws=8)).eval()
+    lawful.load_state_dict(lawful.state_dict() | unroll.state_dict())
+    states, scene, blocks, actors = turns()
+    inputs = (encode_state(states), scene, blocks, actors)
+    plain = unroll(*inputs)  # type: ignore[operator]
+    other = torch.randn(len(states), 8) * (torch.arange(8) > 1)
+    assert all(torch.equal(a, b) for a, b in zip(lawful(*inputs, other), plain, strict=True))
+    assert lawful.laws is not None
+    wake(lawful.laws)
+    assert not torch.equal(lawful(*inputs, other)[0], plain[0])
+    # Bit for bit: what is believed of the standard laws is the model that was given.
+    assert all(torch.equal(a, b) for a, b in zip(lawful(*inputs, 0.0 * other), plain, strict=True))
+    with pytest.raises(ValueError, match="no other laws"):
+        unroll(*inputs, other)  # type: ignore[operator]
+
+
+def test_under_other_laws_too_both_seats_are_one() -> None:
+    torch.manual_seed(0)
+    unroll = wake(StepUnroll(replace(SMALL, laws=8))).eval()
+    states, scene, blocks, actors = turns()
+    laws = 0.5 * torch.randn(len(states), 8)
+    imagined = unroll(encode_state(states), scene, blocks, actors, laws)[0]  # type: ignore[operator]
+    mirrored = torch.from_numpy(mirror_state(states.double().numpy()))
+    theirs = torch.from_numpy(mirror_block(blocks.flip(2).double().numpy())).float()
+    again = unroll(encode_state(mirrored), scene, theirs, 1 - actors, laws)[0]  # type: ignore[operator]
+    swapped = torch.cat([again[..., 2:4], again[..., :2], again[..., 4:]], dim=-1)
+    sign = torch.tensor([-1.0, 1, -1, 1, -1, 1, 1, -1])
+    torch.testing.assert_close(imagined, swapped * sign, atol=1e-4, rtol=0)
+
+
+def test_the_first_law_is_a_factor_of_the_actions() -> None:
+    torch.manual_seed(0)
+    unroll = wake(StepUnroll(replace(SMALL, laws=8))).eval()
+    assert isinstance(unroll, StepUnroll)
+    assert unroll.laws is not None
+    nn.init.zeros_(unroll.laws.film.weight)
+    nn.init.zeros_(unroll.laws.out.weight)
+    states, scene, blocks, actors = turns()
+    laws = torch.zeros(len(states), 8)
+    laws[:, 0] = -0.5
+    slower = unroll(encode_state(states), scene, blocks, actors, laws)[0]
+    factor = torch.tensor(-0.5).exp()
+    wanted = unroll(encode_state(states), scene, factor * blocks, actors)[0]
+    torch.testing.assert_close(slower, wanted, atol=1e-4, rtol=0)

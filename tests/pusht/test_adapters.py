@@ -83,6 +83,18 @@ def test_frames_and_the_actions_between_them_belong_together():
     assert [context.actors.tolist() for context in model.contexts] == [[-1, -1], [-1, 0], [0, 0], [0, 0]]
 
 
+def test_what_is_past_stays_as_it_was_seen():
+    """A World writes each observation over the one before, in the same arrays."""
+    model = RecordingModel()
+    policy = policy_of(model)
+    shown = observation([0])
+    for step in range(11):
+        shown["pixels"][:], shown["state"][0, 0, 0] = step, step
+        policy.get_action(shown)
+    assert model.contexts[-1].latents[:, 0, 0].tolist() == [0, 5, 10]
+    assert [state[0] for state in policy.past[0].states] == list(range(11))
+
+
 def test_a_plan_is_played_from_its_first_step_on():
     model = RecordingModel()
     policy = policy_of(model, receding=2)

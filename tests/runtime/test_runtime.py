@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -246,3 +247,69 @@ def test_unknown_backends_and_devices_are_refused(folder: Path) -> None:
         load_model(folder, threads=0)
     with pytest.raises(ValueError, match=r"cannot load .* on abacus"):
         load_model(folder, device="abacus")
+
+
+@pytest.fixture(scope="session")
+def lawful(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model that can be told of other laws, awake in all its parts."""
+    torch.manual_seed(1)
+    net = JEPA(replace(CONFIG, laws=8))
+    for parameter in net.parameters():
+        if parameter.ndim == 2 and not parameter.any():
+            nn.init.normal_(parameter, std=0.01)
+    folder = tmp_path_factory.mktemp("lawful")
+    export_checkpoint(net, folder, preset={"name": "lawful"}, data={}, metrics={})
+    return folder
+
+
+def test_both_backends_imagine_alike_under_other_laws(lawful: Path) -> None:
+    ours, theirs = (load_model(lawful, backend=backend, threads=1) for backend in ("onnx", "torch"))
+    check_parity(ours, theirs)
+    past = context(theirs.encode(real_frames(32, 3)))
+    rng = np.random.default_rng(5)
+    candidates, actors = rng.uniform(-1, 1, (4, 2, 5, 2, 2)).astype(np.float32), np.array([0, 1])
+    laws = rng.normal(0, 0.5, 8).astype(np.float32)
+    plain, wanted = theirs.rollout(past, candidates, actors), theirs.rollout(past, candidates, actors, laws)
+    assert np.abs(wanted - plain).max() > 1e-3
+    assert np.abs(ours.rollout(past, candidates, actors, laws) - wanted).max() < 1e-4
+    for model in (ours, theirs):  # zeros are the standard laws, bit for bit
+        nothing = model.rollout(past, candidates, actors, np.zeros(8, np.float32))
+        assert np.array_equal(nothing, model.rollout(past, candidates, actors))
+
+
+def test_what_each_of_many_laws_would_lead_to_is_the_unrolls_end(lawful: Path) -> None:
+    ours, theirs = (load_model(lawful, backend=backend, threads=1) for backend in ("onnx", "torch"))
+    latents = theirs.encode(real_frames(32, 3))
+    rng = np.random.default_rng(7)
+    blocks, actors = rng.uniform(-1, 1, (3, 5, 2, 2)).astype(np.float32), np.array([0, 1, 0])
+    laws = rng.normal(0, 0.5, (3, 8)).astype(np.float32)
+    earlier = np.zeros_like(blocks)
+    found = theirs.foresee(latents, earlier, blocks, actors, laws)
+    assert found.shape == (3, 7)
+    assert np.abs(ours.foresee(latents, earlier, blocks, actors, laws) - found).max() < 0.05  # px
+    alone = theirs.foresee(latents[1:2], earlier[1:2], blocks[1:2], actors[1:2], laws[1:2])
+    assert np.abs(alone - found[1:2]).max() < 1e-3
+
+
+def test_laws_are_refused_by_a_model_that_knows_one_world(folder: Path, lawful: Path) -> None:
+    model = load_model(folder, threads=1)
+    past = context(model.encode(real_frames(32, 3)))
+    candidates, actors = np.zeros((1, 1, 5, 2, 2), np.float32), np.array([0])
+    with pytest.raises(ValueError, match="numbers of laws"):
+        model.rollout(past, candidates, actors, np.ones(8, np.float32))
+    latents = past.latents[:1]
+    with pytest.raises(ValueError, match="knows no other laws"):
+        model.foresee(latents, candidates[:, 0], candidates[:, 0], actors, np.ones((1, 8), np.float32))
+    with pytest.raises(ValueError, match="numbers of laws"):
+        load_model(lawful, threads=1).rollout(past, candidates, actors, np.ones(3, np.float32))
+
+
+def test_weights_that_know_one_world_are_a_start_for_a_model_with_laws(folder: Path) -> None:
+    torch.manual_seed(2)
+    net = JEPA(replace(CONFIG, laws=8))
+    fresh = {name: value.clone() for name, value in net.state_dict().items() if name.startswith("unroll.laws.")}
+    load_weights(net, folder)
+    found, stored = net.state_dict(), load_file(folder / "model.safetensors")
+    assert fresh
+    assert all(torch.equal(found[name], value) for name, value in fresh.items())
+    assert all(torch.equal(found[name], stored[name].float()) for name in stored)

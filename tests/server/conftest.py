@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 from websockets.sync.client import connect
 
+from pushjepa.adaptation.seats import make_adaptive
 from pushjepa.physics import STATE_FIELDS
 from pushjepa.planning import Budget, make_policy
 from pushjepa.relay import Policy, Side, Stage
@@ -160,19 +161,24 @@ class Cast:
     def __init__(self, gate: Any) -> None:
         self.gate = gate
         self.stumbler = Stumbler()
+        self.lawful = False  # whether there is a second policy with the world model
         self.load: Callable[[], Engine] = lambda: Engine(model=Dot(), name="toy", parameters=7)  # type: ignore[arg-type]
 
-    def make(self, name: str, side: Side, stage: Stage, model: Any) -> Policy:
+    def make(self, name: str, side: Side, stage: Stage, engine: Engine | None) -> Policy:
         if name == "gate":
             return self.gate
         if name == "stumbler":
             return self.stumbler
+        if engine is not None and engine.usual is not None:
+            return make_adaptive(name, side, engine.model, engine.usual, budget=Budget(8, 2))  # type: ignore[arg-type]
         if name == "jepa":
             return make_policy("oracle", side, stage, budget=Budget(8, 2))
         return make_policy(name, side, stage)
 
     def roster(self) -> Roster:
         offers = [Offer("jepa", "JEPA", "plans", needs_model=True)]
+        if self.lawful:
+            offers.append(Offer("jepa-reply", "Deep JEPA", "plans further", needs_model=True))
         offers += [Offer(name, name, "") for name in ("chase_t", "passive", "random", "gate", "stumbler")]
         return Roster(self.make, offers, load=lambda: self.load())
 

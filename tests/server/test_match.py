@@ -223,7 +223,9 @@ def test_health_and_welcome_tell_who_is_there(server, client):
     welcome = client.ask("hello")
     assert welcome["type"] == "welcome"
     assert [s["name"] for s in welcome["stages"]] == ["open", "pillars", "gate"]
-    assert welcome["opponents"][0] == {"name": "jepa", "title": "JEPA", "summary": "plans", "available": True}
+    told = welcome["opponents"][0]
+    assert told.pop("fixed").startswith("The world model of JEPA ")  # is still loading, or knows one world only
+    assert told == {"name": "jepa", "title": "JEPA", "summary": "plans", "available": True}
 
 
 def test_the_page_is_served_and_loads_nothing_from_elsewhere(server):

@@ -9,6 +9,7 @@ from typing import get_args
 
 import pytest
 
+from pushjepa.adaptation.surprise import FILE as SURPRISE_FILE
 from pushjepa.runtime.checkpoint import read_config, resolve
 from pushjepa.server import messages
 from pushjepa.server.roster import OFFERS
@@ -27,7 +28,7 @@ def code_words(text):
 def test_every_message_and_field_is_described():
     names = {model.model_fields["type"].default for model in MODELS if "type" in model.model_fields}
     fields = {field for model in MODELS for field in model.model_fields} - {"v", "type"}
-    assert len(names) == 15
+    assert len(names) == 18
     assert names | fields <= code_words(PAGE)
 
 
@@ -53,7 +54,11 @@ def test_every_recorded_message_is_one_of_the_protocol(who, message):
 
 def test_the_recorded_match_shows_every_server_message():
     shown = [message["type"] for who, message in RECORDED if who == "server"]
-    assert set(shown) == {type_.model_fields["type"].default for type_ in get_args(messages.ServerMessage)}
+    told = {type_.model_fields["type"].default for type_ in get_args(messages.ServerMessage)}
+    # The match is played against the bundled model; one that knows one world only has no mind to tell of.
+    folder = resolve(None)
+    adapts = read_config(folder)["model"].get("laws", 0) > 0 and (folder / SURPRISE_FILE).exists()
+    assert set(shown) == (told if adapts else told - {"mind"})
 
 
 def test_the_recorded_match_was_played_by_the_bundled_model():

@@ -18,8 +18,8 @@ def settled(roster):
     return roster.state
 
 
-def make(name, side, stage, model):
-    return (name, side, stage.name, model)
+def make(name, side, stage, engine):
+    return (name, side, stage.name, engine and engine.model)
 
 
 def test_the_model_loads_in_the_background_and_a_policy_waits_for_it():

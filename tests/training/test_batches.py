@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from pushjepa.data import EpisodeStore
+from pushjepa.data.shifted import make_shifted_episodes
 from pushjepa.nets import JEPA
-from pushjepa.physics import Board, Physics
+from pushjepa.physics import Board, Physics, tell_laws
+from pushjepa.physics.constants import AGENTS
 from pushjepa.relay.scene import Scene
-from pushjepa.relay.stages import get_stage
+from pushjepa.relay.stages import STAGES, get_stage
 from pushjepa.training.batches import FrameWindows, LatentWindows, SceneBatches, Turns, encode_episodes, stage_numbers
 from pushjepa.training.presets import PhaseConfig, Preset
 
@@ -100,3 +102,19 @@ def test_cached_latents_are_those_of_the_drawn_frames(store: EpisodeStore, tiny:
     model.eval()
     fresh = model.encode(torch.from_numpy(frame[None]))[0]
     torch.testing.assert_close(cached.items[row, place], fresh, atol=1e-4, rtol=1e-4)
+
+
+def test_every_turn_is_told_of_the_laws_it_was_played_under() -> None:
+    episodes, laws = make_shifted_episodes(("open", "pillars"), 60, 2, workers=1)
+    told = np.stack([tell_laws(physics) for physics in laws])
+    phase = PhaseConfig("laws", steps=4, batch=64, learning_rate=1e-3, blur=0.0, flip=True, episodes=60)
+    batch = Turns(episodes, phase, seed=1, laws=told)[0]
+    assert batch.laws is not None
+    names = {value.tobytes(): physics for value, physics in zip(told, laws, strict=True)}
+    for row in range(0, 64, 4):
+        stage = get_stage(list(STAGES)[int(batch.stage[row])])
+        actor = int(batch.actors[row])
+        board = Board(stage.obstacles, names[batch.laws[row].numpy().tobytes()])
+        block = batch.blocks[row, :, actor].double().numpy()
+        played = board.run_turn(batch.before[row].double().numpy(), AGENTS[actor], block)
+        assert played[-1, :6] == pytest.approx(batch.steps[row, -1, :6].double().numpy(), abs=0.05)

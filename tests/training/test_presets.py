@@ -5,18 +5,19 @@ import pytest
 from pushjepa.training.presets import load_preset, parse_preset, preset_names
 
 TURNS = "[[phase]]\nkind = 'turns'\nsteps = 1\nbatch = 1\nlearning_rate = 1\n"
+LAWS_PHASE = TURNS.replace("turns", "laws")
 PUSHT_TURNS = "task = 'pusht'\n[model]\nlaws = {}\n" + TURNS
 
 
 def test_every_shipped_preset_reads_and_names_its_phases() -> None:
     pusht = ["scenes", "scenes", "turns", "latents", "prior"]
     recipes = {
-        "compact": ["scenes", "joint", "scenes", "turns", "latents"],
+        "compact": ["scenes", "joint", "scenes", "turns", "latents", "laws"],
         "mechjepa": ["scenes", "latents"],
         "pusht-compact": pusht,
         "pusht-peer": ["joint"],
         "pusht-peer-frozen": ["latents"],
-        "pusht-slots": pusht,
+        "pusht-slots": [*pusht, "laws"],
         "vit-tiny": ["scenes", "joint", "latents"],
     }
     tasks = {"mechjepa": "pusht", "pusht-compact": "pusht", "pusht-slots": "pusht", "pusht-peer": "peer"} | {
@@ -52,7 +53,7 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
         ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nmoved = 0.7\nblocked = 0.4", "too much"),
         (
             "[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nflip = true",
-            "flip is for turns and prior only",
+            "flip is for turns and prior and laws only",
         ),
         ("[[phase]]\nkind = 'prior'\nsteps = 1\nbatch = 1\nlearning_rate = 1", "the phase prior are for Push-T"),
         (
@@ -69,13 +70,14 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
             "played is for scenes only",
         ),
         ("[[phase]]\nkind = 'scenes'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nplayed = 1.5", "played is a share"),
-        ("[[phase]]\nkind = 'scenes'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nshifted = 0.5", "shifted is for turns"),
-        (TURNS + "shifted = 1.0", "shifted is a share below 1"),
-        ("[model]\nunroll_hidden = 8\n" + TURNS + "shifted = 0.5", "for an unroll of Push-T with laws = 12"),
+        ("[model]\nunroll_hidden = 8\n" + LAWS_PHASE + "episodes = 2", "for an unroll with laws = 8"),
+        ("[model]\nunroll_hidden = 8\nlaws = 8\n" + LAWS_PHASE, "the phase laws needs episodes"),
+        ("[model]\nunroll_hidden = 8\nlaws = 3\n" + TURNS, "told in 8 numbers, not in 3"),
+        ("[model]\nlaws = 8\n" + TURNS, "8 of them, unroll_hidden 0"),
         (PUSHT_TURNS.format(3), "told in 12 numbers, not in 3"),
-        (PUSHT_TURNS.format(0) + "branches = 2\nshifted = 0.5", "with laws = 12"),
+        ("task = 'pusht'\n" + LAWS_PHASE + "branches = 2", "with laws = 12"),
         ("[loss]\ndirections = 0\n" + TURNS, "directions must be at least 1"),
-        (PUSHT_TURNS.format(12) + "shifted = 0.5", "shifted needs branches"),
+        ("task = 'pusht'\n[model]\nlaws = 12\n" + LAWS_PHASE, "the phase laws needs branches"),
         (PUSHT_TURNS.format(-1), "laws must not be negative"),
         ("task = 'pusht'\n[model]\nunroll_hidden = 0\nlaws = 12\n" + TURNS, "and unroll_hidden is 0"),
         ("[[phase]]\nkind = 'prior'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nbranches = 5", "branches is for scenes"),

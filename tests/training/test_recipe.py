@@ -11,11 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pushjepa.physics import LAWS
 from pushjepa.planning.policies import PlanningPolicy
 from pushjepa.relay.match import Match, MatchSetup
 from pushjepa.runtime import load_model
 from pushjepa.training.modules import JointPhase, Phase, TurnsPhase
-from pushjepa.training.presets import Preset
+from pushjepa.training.presets import PhaseConfig, Preset
 from pushjepa.training.recipe import TrainingOptions, train
 
 
@@ -111,3 +112,18 @@ def test_in_the_latents_phase_the_encoder_rests(run: Path) -> None:
         if name.startswith(("encoder.", "projector.")):
             assert same, name
     assert not torch.equal(joint["predictor.out.weight"], latents["predictor.out.weight"])
+
+
+def test_the_laws_phase_teaches_other_laws_and_nothing_else(
+    run: Path, episodes: Path, tiny: Preset, tmp_path: Path
+) -> None:
+    laws = PhaseConfig("laws", steps=4, batch=16, learning_rate=1e-2, episodes=24, validate_every=2, validation=64)
+    lawful = replace(tiny, model=replace(tiny.model, laws=LAWS), phases=(laws,))
+    folder = train(lawful, options(episodes, tmp_path, init_from=run / "checkpoint"))
+    ours, theirs = (load_file(f / "model.safetensors") for f in (folder, run / "checkpoint"))
+    assert all(torch.equal(ours[name], value) for name, value in theirs.items())
+    assert ours["unroll.laws.out.weight"].any(), "which was zero at first"
+    figures = json.loads((folder / "config.json").read_text())["metrics"]["0-laws"]
+    assert {"told_actor_px", "told_block_px", "unaware_actor_px", "unaware_block_px"} <= figures.keys()
+    assert (folder / "shifted.onnx").is_file()
+    assert load_model(folder, threads=1).spec.laws == LAWS

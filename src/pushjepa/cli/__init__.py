@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 import pushjepa
-from pushjepa.cli import evaluate, export, generate, measure, play, pusht, train
+from pushjepa.cli import adapt, evaluate, export, generate, measure, play, pusht, train
 
 _INTERRUPTED = 130  # what Typer turns Ctrl-C into
 
@@ -32,6 +32,7 @@ app.command("calibrate")(measure.calibrate)
 app.command("bench")(measure.bench)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(pusht.app, name="pusht")
+app.add_typer(adapt.app, name="adapt")
 app.add_typer(export.app, name="export")
 
 

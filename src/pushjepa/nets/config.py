@@ -30,6 +30,7 @@ class ModelConfig(Record):
             place on the board are half as many.
         unroll_substeps: how often the unroll's network is applied within one env step, each time to its share of the
             commanded motion.
+        laws: C, numbers that tell the unroll of the laws of physics; 0 for one that knows one world.
     """
 
     kind: ClassVar[str] = "model"
@@ -52,6 +53,7 @@ class ModelConfig(Record):
     unroll_layers: int = 2
     unroll_waves: int = 32
     unroll_substeps: int = 1
+    laws: int = 0
 
     def __post_init__(self) -> None:
         if self.encoder not in ENCODERS:
@@ -64,6 +66,8 @@ class ModelConfig(Record):
             raise ValueError(f"unroll_waves must be a positive multiple of 8, got {self.unroll_waves}")
         if self.unroll_substeps < 1:
             raise ValueError(f"unroll_substeps must be at least 1, got {self.unroll_substeps}")
+        if self.laws < 0 or (self.laws and not self.unroll_hidden):
+            raise ValueError(f"laws are told to the unroll: {self.laws} of them, unroll_hidden {self.unroll_hidden}")
         if self.encoder == "vit-tiny" and self.frame_size % 14:
             raise ValueError(f"vit-tiny has patches of 14 px: frame_size must be a multiple, got {self.frame_size}")
         if self.encoder == "keypoint" and self.frame_size % 4:

@@ -68,18 +68,19 @@ class JEPA(nn.Module):
         tokens, conditions, states = self.imagine(latents, blocks, actors)
         return self._anchored(self.predictor(tokens, conditions), states), states
 
-    def turn_tokens(self, latents: Tensor, blocks: Tensor, actors: Tensor) -> Tensor:
+    def turn_tokens(self, latents: Tensor, blocks: Tensor, actors: Tensor, laws: Tensor | None = None) -> Tensor:
         """All that the predictor takes of single turns, each by itself: what a rollout need not compute again.
 
         Args:
             latents: (N, D) at the turns' start.
             blocks: (N, frameskip, agents, 2) joint action blocks.
             actors: (N,) who acts.
+            laws: (N, C) what is known of the laws of physics; None for the standard ones.
 
         Returns:
             (N, 2 D) token and condition side by side; with an unroll (N, 2 D + 8), the imagined end last.
         """
-        tokens, conditions, states = self.imagine(latents[:, None], blocks[:, None], actors[:, None])
+        tokens, conditions, states = self.imagine(latents[:, None], blocks[:, None], actors[:, None], laws)
         parts = [tokens, conditions] if states is None else [tokens, conditions, states[:, :, -1]]
         return torch.cat(parts, dim=-1)[:, 0]
 
@@ -93,22 +94,25 @@ class JEPA(nn.Module):
         predicted = self.predictor.last(past[..., :width], past[..., width : 2 * width], token, condition)
         return self._anchored(predicted, end if end.shape[-1] else None)
 
-    def imagine(self, latents: Tensor, blocks: Tensor, actors: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def imagine(
+        self, latents: Tensor, blocks: Tensor, actors: Tensor, laws: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """What the predictor is given: tokens (B, T, D) and conditions (B, T, D), and the imagined states.
 
-        The states (B, T, frameskip, 8) are those after each env step; None without an unroll.
+        The states (B, T, frameskip, 8) are those after each env step; None without an unroll. ``laws`` (B T, C) are
+        told to the unroll; nothing else heeds them.
         """
         if torch.is_autocast_enabled(latents.device.type):
             # In bf16 neighbouring positions are a pixel apart, and the waves' phases half a radian.
             with torch.autocast(latents.device.type, enabled=False):
-                return self.imagine(latents.float(), blocks, actors)
+                return self.imagine(latents.float(), blocks, actors, laws)
         conditions = self.actions(blocks, actors)
         if self.unroll is None or self.lift is None:
             return latents, conditions, None
         flat = latents.flatten(0, 1)
         start = self.head(flat)
         scene = self.scene(flat).softmax(dim=-1)
-        states, memory = self.unroll(start, scene, blocks.flatten(0, 1), actors.flatten())
+        states, memory = self.unroll(start, scene, blocks.flatten(0, 1), actors.flatten(), laws)
         lifted = self.lift(start, states, memory).unflatten(0, latents.shape[:2])
         return latents + lifted, conditions + lifted, states.unflatten(0, latents.shape[:2])
 

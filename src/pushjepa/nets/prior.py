@@ -13,8 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pushjepa.nets.layers import Residual
 from pushjepa.nets.mech_config import MechConfig
-from pushjepa.nets.unroll import Residual, rotate, unit
+from pushjepa.nets.unroll import rotate, unit
 
 _LEAST = 0.05  # least standard deviation of an action, which lives in [-1, 1]
 _NEAR = 4.0  # distances about the tee are given in quarters of half a board, as in the unroll

@@ -9,14 +9,23 @@ between the state head and the predictor.
 
 Contact begins within a pixel, and a plain MLP learns such sharp functions of position slowly (Rahaman et al., 2019), so
 distances between bodies and places on the board are also given as random Fourier features (Tancik et al., 2020).
+
+Under other laws of physics bodies answer differently. Numbers that tell of the laws can be given along, in the order of
+:func:`pushjepa.physics.tell_laws`: the first is the logarithm of how fast an action makes the agent, which is a factor
+of the actions; the second is twice the logarithm of the block's scale, by which distances from the block are divided;
+and all of them go through a :class:`~pushjepa.nets.law_adapter.LawAdapter`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from pushjepa.nets.config import ModelConfig
+from pushjepa.nets.law_adapter import LawAdapter, bend
+from pushjepa.nets.layers import Residual
 
 SCENES = 8  #: stages that a model can tell apart
 MEMORY = 32  #: numbers carried from step to step beside positions and speeds
@@ -27,6 +36,7 @@ _FEELERS = 8  # learned points fixed to the block, whose places on the board tel
 _PLACES = 3 + _FEELERS  # places given as waves: actor, actor as told, waiter, feelers
 _GEOMETRY = 43
 _RATES = (1.5, 3.0, 6.0, 12.0)  # spreads of the waves' frequencies: the finest are about 33 px long
+_SIDE = 128  # width of the adapter to other laws
 
 
 class StepUnroll(nn.Module):
@@ -39,7 +49,7 @@ class StepUnroll(nn.Module):
 
     Args:
         config: ``unroll_hidden``, ``unroll_layers`` and ``unroll_waves`` are the network's sizes, ``unroll_substeps``
-            says how often it is applied in a step.
+            says how often it is applied in a step, ``laws`` how many numbers tell of the laws of physics.
     """
 
     pair_waves: Tensor
@@ -57,7 +67,8 @@ class StepUnroll(nn.Module):
         # x of p1, p2 and block, and the sine of the angle, change sign in the mirror.
         self.register_buffer("mirror", torch.tensor([-1.0, 1, -1, 1, -1, 1, 1, -1]), persistent=False)
         waved = 2 * (self.pair_waves[:, 0].numel() + self.place_waves[:, 0].numel())
-        self.enter = nn.Linear(_GEOMETRY + waved + SCENES + MEMORY, hidden)
+        inputs = _GEOMETRY + waved + SCENES + MEMORY
+        self.enter = nn.Linear(inputs, hidden)
         self.blocks = nn.ModuleList([Residual(hidden) for _ in range(config.unroll_layers)])
         self.norm = nn.LayerNorm(hidden)
         self.motion = nn.Linear(hidden, 13)
@@ -65,8 +76,13 @@ class StepUnroll(nn.Module):
         # At first nothing but the commanded motion happens.
         nn.init.zeros_(self.motion.weight)
         nn.init.zeros_(self.motion.bias)
+        self.laws: LawAdapter | None = None
+        if config.laws:
+            self.laws = LawAdapter(config.laws, inputs, hidden, config.unroll_layers + 1, 13, _SIDE)
 
-    def forward(self, states: Tensor, scene: Tensor, blocks: Tensor, actors: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, states: Tensor, scene: Tensor, blocks: Tensor, actors: Tensor, laws: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Imagine N turns.
 
         Args:
@@ -74,26 +90,40 @@ class StepUnroll(nn.Module):
             scene: (N, SCENES) how much each stage is believed in.
             blocks: (N, steps, 2, 2) joint action blocks.
             actors: (N,) who acts; -1 (nobody, whose block is zero) is taken for p1.
+            laws: (N, C) what is known of the laws of physics; None for the standard ones.
 
         Returns:
             (N, steps, 8) the state after each step, and (N, MEMORY) what is remembered of the turn.
+
+        Raises:
+            ValueError: laws, for an unroll that was built without.
         """
         swap = (actors == 1)[:, None]
         start = self._seat(states, swap)
         bodies, turn = start[:, :6].unflatten(-1, (3, 2)), unit(start[:, 6:])
         own = torch.where(swap[..., None], blocks[:, :, 1] * self.mirror[:2], blocks[:, :, 0])
-        told = own * (self.stride / self.substeps)  # (N, steps, 2), in each substep
+        commanded = own * (self.stride / self.substeps)  # (N, steps, 2), in each substep
+        told, scale = None, states.new_ones(())
+        bends: Sequence[tuple[Tensor, Tensor] | None] = [None] * (len(self.blocks) + 1)
+        if laws is not None:
+            if self.laws is None:
+                raise ValueError("this unroll knows no other laws of physics than the standard ones")
+            commanded, scale = laws[:, None, :1].exp() * commanded, (0.5 * laws[:, 1:2]).exp()
+            told = self.laws.tell(laws)
+            bends = self.laws.bends(told)
         moved, spin = torch.zeros_like(bodies), torch.zeros_like(states[:, :1])
         memory = states.new_zeros(states.shape[0], MEMORY)
         imagined = []
         for substep in range(blocks.shape[1] * self.substeps):
-            now = told[:, substep // self.substeps]
-            seen = self._look(bodies, turn, moved, spin, now)
-            x = self.enter(torch.cat([seen, scene, memory], dim=-1))
-            for block in self.blocks:
-                x = block(x)
+            now = commanded[:, substep // self.substeps]
+            seen = torch.cat([self._look(bodies, turn, moved, spin, now, scale), scene, memory], dim=-1)
+            x = bend(self.enter(seen), bends[0])
+            for block, by in zip(self.blocks, bends[1:], strict=True):
+                x = bend(block(x), by)
             x = self.norm(x)
             motion, memory = 0.25 * self.motion(x), self.memory(x)
+            if self.laws is not None and told is not None:
+                motion = motion + 0.25 * self.laws.correct(seen, told)
             on_board, from_block = motion[:, :6].unflatten(-1, (3, 2)), motion[:, 6:12].unflatten(-1, (3, 2))
             moved, spin = on_board + rotate(from_block, turn), motion[:, 12:]
             moved = torch.cat([moved[:, :1] + now[:, None], moved[:, 1:]], dim=1)
@@ -108,20 +138,21 @@ class StepUnroll(nn.Module):
         mirrored = torch.cat([states[..., 2:4], states[..., :2], states[..., 4:]], dim=-1) * self.mirror
         return torch.where(swap, mirrored, states)
 
-    def _look(self, bodies: Tensor, turn: Tensor, moved: Tensor, spin: Tensor, told: Tensor) -> Tensor:
+    def _look(self, bodies: Tensor, turn: Tensor, moved: Tensor, spin: Tensor, told: Tensor, scale: Tensor) -> Tensor:
         """What the network sees of a substep: positions, distances and motions, on the board and from the block.
 
         Shapes: bodies (N, 3, 2) actor, waiter, block; turn (N, 2) cosine and sine; moved (N, 3, 2) in the last one;
-        spin (N, 1); told (N, 2) the actor's commanded motion.
+        spin (N, 1); told (N, 2) the actor's commanded motion; scale (N, 1) of the block, by which distances from it are
+        divided.
         """
         actor, waiter, block = bodies.unbind(1)
         back = turn * turn.new_tensor([1.0, -1.0])
         points = torch.stack([actor, actor + told, waiter], dim=1)
-        apart = _NEAR * (points - block[:, None])
+        apart = _NEAR * (points - block[:, None]) / scale[..., None]
         motions = _FAST * torch.cat([told[:, None], moved], dim=1)
         others = _NEAR * (points[:, :2] - waiter[:, None])
         near = rotate(apart, back)
-        feelers = block[:, None] + rotate(self.feelers.expand(turn.shape[0], -1, -1), turn)
+        feelers = block[:, None] + scale[..., None] * rotate(self.feelers.expand(turn.shape[0], -1, -1), turn)
         pairs = _waves(torch.cat([near, others[:, :1]], dim=1), self.pair_waves)
         places = _waves(_NEAR * torch.cat([points, feelers], dim=1), self.place_waves)
         on_board = [2.0 * bodies.flatten(1), 2.0 * points[:, 1], turn, apart.flatten(1), motions.flatten(1)]
@@ -168,16 +199,3 @@ def _waves(points: Tensor, frequencies: Tensor) -> Tensor:
 def unit(vectors: Tensor) -> Tensor:
     """Vectors (N, 2) at length 1."""
     return vectors / (vectors.square().sum(-1, keepdim=True) + 1e-6).sqrt()
-
-
-class Residual(nn.Module):
-    """x + MLP(norm(x))."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.net = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.net(x)

@@ -15,10 +15,11 @@ from pushjepa.physics.geometry import (
     place,
     wrap_angle,
 )
-from pushjepa.physics.parameters import Physics
+from pushjepa.physics.parameters import LAWS, Physics, guess_laws, tell_laws
 
 __all__ = [
     "BLOCK_SHAPES",
+    "LAWS",
     "STATE_FIELDS",
     "STATE_SIZE",
     "Board",
@@ -32,8 +33,10 @@ __all__ = [
     "check_state",
     "flip_block",
     "flip_state",
+    "guess_laws",
     "mirror_block",
     "mirror_state",
     "place",
+    "tell_laws",
     "wrap_angle",
 ]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pushjepa.physics import constants as c
 from pushjepa.physics.geometry import BLOCK_SHAPES
@@ -47,3 +51,54 @@ class Physics(Laws):
     damping: float = c.DAMPING
     agent_speed: float = c.AGENT_SPEED
     agent_force: float = c.AGENT_FORCE
+
+
+def tell_laws(physics: Physics) -> NDArray[np.float32]:
+    """Numbers (C,) that tell a model of the laws, mostly within -1 ... 1, and all 0 under the standard ones.
+
+    In this order: log(agent's speed / standard); 2 log(block's scale); log(block's mass) / 2; friction - standard;
+    three times the share of a speed that a step of 0.1 s leaves, less the standard one; log(agent's force / standard);
+    and for each shape but the tee a number that is 1 if it is this.
+    """
+    standard = Physics()
+    kept = physics.damping**c.STEP_SECONDS - standard.damping**c.STEP_SECONDS
+    return np.array(
+        [
+            np.log(physics.agent_speed / standard.agent_speed),
+            2.0 * np.log(physics.block_scale),
+            0.5 * np.log(physics.block_mass / standard.block_mass),
+            physics.block_friction - standard.block_friction,
+            3.0 * kept,
+            np.log(physics.agent_force / standard.agent_force),
+            *(float(physics.block_shape == shape) for shape in BLOCK_SHAPES if shape != standard.block_shape),
+        ],
+        dtype=np.float32,
+    )
+
+
+LAWS = len(tell_laws(Physics()))  #: C, how many numbers :func:`tell_laws` gives
+
+
+def guess_laws(told: NDArray[np.floating]) -> Physics:
+    """The laws that numbers (C,) would tell of, each brought within its limits; the inverse of :func:`tell_laws`.
+
+    Of shapes the likeliest is taken.
+    """
+    standard = Physics()
+    kept = max(0.0, standard.damping**c.STEP_SECONDS + float(told[4]) / 3.0)
+    values = {
+        "agent_speed": standard.agent_speed * math.exp(float(told[0])),
+        "block_scale": math.exp(0.5 * float(told[1])),
+        "block_mass": standard.block_mass * math.exp(2.0 * float(told[2])),
+        "block_friction": standard.block_friction + float(told[3]),
+        "damping": kept ** (1.0 / c.STEP_SECONDS),
+        "agent_force": standard.agent_force * math.exp(float(told[5])),
+    }
+    others = [shape for shape in BLOCK_SHAPES if shape != standard.block_shape]
+    likely = int(np.argmax(told[6:]))
+    shape = others[likely] if told[6 + likely] > 0.5 else standard.block_shape
+    return Physics(block_shape=shape, **{name: _within(value, *LIMITS[name]) for name, value in values.items()})
+
+
+def _within(value: float, low: float, high: float) -> float:
+    return min(high, max(low, value))

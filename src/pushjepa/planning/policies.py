@@ -145,5 +145,10 @@ def replying(
     model: WorldModel, side: Side, budget: Budget | None = None, sees: Literal["frames", "state"] = "frames"
 ) -> PlanningPolicy:
     """A planner that looks two own turns ahead and reckons with the opponent's answer between them."""
+    return PlanningPolicy(model, side, sees=sees, **reply_settings(budget))
+
+
+def reply_settings(budget: Budget | None = None) -> dict[str, Any]:
+    """What makes a planner reckon with the answer: arguments of :class:`PlanningPolicy`."""
     budget = budget or Budget(candidates=64, iterations=5)
-    return PlanningPolicy(model, side, margin_cost, budget, own_turns=2, opponent=Opponent(), sees=sees)
+    return {"cost": margin_cost, "budget": budget, "own_turns": 2, "opponent": Opponent()}

@@ -9,10 +9,10 @@ each environment and passes it on explicitly. :class:`BlockPlanner` is our own s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
@@ -146,8 +146,9 @@ class HistoryPolicy(WorldModelPolicy):
         for index, past in enumerate(self.past):
             if resets is not None and resets[index]:
                 past = self.past[index] = _Past()
-            past.frames.append(np.asarray(info_dict["pixels"][index][-1]))
-            past.states.append(np.asarray(info_dict["state"][index][-1], dtype=np.float64))
+            # Copies: a World writes each observation over the one before, in the same arrays.
+            past.frames.append(np.array(info_dict["pixels"][index][-1]))
+            past.states.append(np.array(info_dict["state"][index][-1], dtype=np.float64))
         actions = np.asarray(super().get_action(info_dict | self._histories()), dtype=np.float64)
         for past, action in zip(self.past, actions, strict=True):
             past.actions.append(action)
@@ -273,6 +274,10 @@ class BlockPlanner:
         smallest: the spread of the draws falls no further.
         doubt: of the state that a plan begins in; None to take it as it is read.
 
+    Attributes:
+        models: what imagines, and proposes if there is a prior, in each environment, where that is not the same for
+            all: in an adaptive policy each has a mind of its own.
+
     Raises:
         ValueError: neither a budget nor a prior, or a doubt with a model whose futures cannot be begun elsewhere.
     """
@@ -297,6 +302,7 @@ class BlockPlanner:
         self.smallest, self.doubt = smallest, doubt
         self.sight = Sight(model, cost)
         self.rng = np.random.default_rng(seed)
+        self.models: Sequence[WorldModel] | None = None
         self._config: PlanConfig | None = None
         self._n_envs = 0
 
@@ -331,15 +337,20 @@ class BlockPlanner:
             if init_action is not None:
                 known = np.asarray(init_action[row], dtype=np.float32).reshape(-1, *shape[1:])
                 start[: len(known)] = known
-            plans[row], cost = self.plan(self.sight.read(info_dict, row), start)
+            model = None if self.models is None else self.models[row]
+            plans[row], cost = self.plan(self.sight.read(info_dict, row), start, model)
             costs.append(cost)
         return {"actions": torch.from_numpy(plans.reshape(count, shape[0], -1)), "costs": costs}
 
-    def plan(self, seen: Seen, start: FloatArray) -> tuple[FloatArray, float]:
-        """A plan (H, frameskip, 2) for what is seen, searched for about ``start`` of the same shape, and its cost."""
-        judge = partial(imagine_costs, self.model, seen.context, seen.cost)
+    def plan(self, seen: Seen, start: FloatArray, model: WorldModel | None = None) -> tuple[FloatArray, float]:
+        """A plan (H, frameskip, 2) for what is seen, searched for about ``start`` of the same shape, and its cost.
+
+        ``model`` imagines and proposes instead of the planner's own.
+        """
+        judge = partial(imagine_costs, model or self.model, seen.context, seen.cost)
         count = 1 if self.budget is None else round(self.share * self.budget.candidates)
-        ideas = None if self.prior is None else self.prior.propose(seen.context, seen.goal, count, len(start), self.rng)
+        prior = self.prior if self.prior is None or model is None else cast(Proposer, model)
+        ideas = None if prior is None else prior.propose(seen.context, seen.goal, count, len(start), self.rng)
         if self.budget is None:
             assert ideas is not None
             return ideas[0], float(judge(ideas)[0])
@@ -353,7 +364,7 @@ class BlockPlanner:
             proposals=ideas,
             smallest=self.smallest,
         )
-        if self.doubt is not None:
+        if self.doubt is not None and model is None:
             assert isinstance(self.model, Beginner)
             return _search_in_doubt(search, self.model, seen, self.doubt, self.rng.spawn(1)[0])
         found = search(judge)

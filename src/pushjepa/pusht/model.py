@@ -38,7 +38,7 @@ class PushTModel:
     def __init__(self, net: MechJEPA, learned: Mapping[str, Any] | None = None) -> None:
         self.net, self.learned = net.eval(), learned or {}
         c = net.config
-        self.spec = ModelSpec(c.slots, c.width, 1, c.frameskip, c.history, c.frame_size, STATE_FIELDS[:5])
+        self.spec = ModelSpec(c.slots, c.width, 1, c.frameskip, c.history, c.frame_size, STATE_FIELDS[:5], c.laws)
 
     @torch.inference_mode()
     def encode(self, frames: NDArray[np.uint8]) -> FloatArray:
@@ -83,20 +83,46 @@ class PushTModel:
         s = self.spec
         if context.latents.shape != (s.history, s.tokens, s.width):
             raise ValueError(f"context must be {(s.history, s.tokens, s.width)} slots, got {context.latents.shape}")
-        if conditions is not None:
-            self._check_conditions(conditions)
-        laws = None if conditions is None else torch.from_numpy(conditions)
+        laws = self._laws(conditions)
         parts = [slice(low, low + _CHUNK) for low in range(0, len(candidates), _CHUNK)]
         return np.concatenate(
             [self._imagine(context, candidates[part], None if starts is None else starts[part], laws) for part in parts]
         )
 
-    def _check_conditions(self, conditions: FloatArray) -> None:
+    def _laws(self, conditions: FloatArray | None) -> Tensor | None:
+        """What the unroll is told: nothing where the laws are the standard ones."""
         known = self.net.config.laws
+        if conditions is None or (known and conditions.shape == (known,) and not conditions.any()):
+            return None
         if not known:
             raise ValueError("this model knows no other laws of physics than the standard ones")
         if conditions.shape != (known,):
             raise ValueError(f"conditions must be {(known,)} numbers that tell of the laws, got {conditions.shape}")
+        return torch.from_numpy(conditions.astype(np.float32))
+
+    @torch.inference_mode()
+    def foresee(
+        self,
+        latents: FloatArray,
+        earlier: FloatArray,
+        blocks: FloatArray,
+        actors: NDArray[np.int64],
+        conditions: FloatArray,
+    ) -> Array:
+        """States (N, 5) after a block each, as the unroll imagines them; see
+        :class:`~pushjepa.runtime.contract.LawfulModel`.
+
+        Raises:
+            ValueError: the model knows one world only.
+        """
+        if self.net.unroll is None or not self.net.config.laws:
+            raise ValueError("this model knows no other laws of physics than the standard ones")
+        slots, before, told, laws = (
+            torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32))
+            for part in (latents, earlier[:, -1, 0], blocks[:, :, 0], conditions)
+        )
+        ends = self.net.unroll(self.net.heads(slots), before, told, laws)[0][:, -1]
+        return decode_pusht_state(ends.numpy())
 
     @torch.inference_mode()
     def decode(self, latents: FloatArray) -> Array:
@@ -116,28 +142,37 @@ class PushTModel:
 
     @torch.inference_mode()
     def propose(
-        self, context: Context, goal: FloatArray, count: int, horizon: int, rng: np.random.Generator
+        self,
+        context: Context,
+        goal: FloatArray,
+        count: int,
+        horizon: int,
+        rng: np.random.Generator,
+        conditions: FloatArray | None = None,
     ) -> FloatArray:
         """Plans (count, horizon, frameskip, 2) that the action prior plays in imagination on the way to a goal (K, D).
 
-        After every block it looks again at what the model imagines, under the standard laws. The first plan is its
-        likeliest, without chance.
+        After every block it looks again at what the model imagines. The first plan is its likeliest, without chance.
+        The prior knows the standard laws; where the model is told that actions send the agent farther or less far, its
+        actions are made smaller or larger by as much.
 
         Raises:
             ValueError: the model has no action prior.
         """
-        imagined = _Imagined(self.net, context, count)
+        laws = self._laws(conditions)
+        gain = 1.0 if laws is None else laws[0].exp()
+        imagined = _Imagined(self.net, context, count, laws=laws)
         wanted = torch.from_numpy(goal.astype(np.float32)).expand(count, -1, -1)
         chance = torch.Generator().manual_seed(int(rng.integers(2**63)))
         plans = []
         for _ in range(horizon):
-            mixture = self.net.propose(imagined.newest, wanted, imagined.told)
+            mixture = self.net.propose(imagined.newest, wanted, gain * imagined.told)
             chosen = torch.multinomial(mixture.logits.softmax(-1), 1, generator=chance)[:, 0]
             rows = torch.arange(count)
             spread = mixture.stds[rows, chosen, 0]
             block = mixture.means[rows, chosen, 0] + spread * torch.randn(spread.shape, generator=chance)
             block[0] = mixture.likeliest()[0, 0]
-            plans.append(block.clamp(-1.0, 1.0))
+            plans.append((block / gain).clamp(-1.0, 1.0))
             imagined.step(plans[-1])
         return np.asarray(torch.stack(plans, dim=1).numpy())
 

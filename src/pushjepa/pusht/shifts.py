@@ -14,6 +14,8 @@ _TABLE: dict[str, tuple[PushTPhysics, str]] = {
     "high-friction": (PushTPhysics(friction=1.0), "agent and walls drag hard at the block; as a rule nothing does"),
     "off-centre": (PushTPhysics(centre_of_gravity=40.0), "the centre of gravity lies 40 px further down the stem"),
     "gliding": (PushTPhysics(damping=0.05), "the block glides on after a push: 5% of its speed is left a second later"),
+    "big-hand": (PushTPhysics(agent_radius=22.0), "the agent's disc is 1.5 times as wide"),
+    "small-hand": (PushTPhysics(agent_radius=10.0), "the agent's disc is two thirds as wide"),
     "weak-agent": (PushTPhysics(agent_gain=0.6), "an action sends the agent 0.6 times as far"),
     "strong-agent": (PushTPhysics(agent_gain=1.5), "an action sends the agent 1.5 times as far"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,12 @@ class Backend(ABC):
         """(N, D), (N, f, a, 2), (N,) to turn tokens (N, P)."""
 
     @abstractmethod
+    def _shifted(
+        self, latents: FloatArray, blocks: FloatArray, actors: NDArray[np.int64], laws: FloatArray
+    ) -> FloatArray:
+        """:meth:`_turns` under laws as they are told (N, C)."""
+
+    @abstractmethod
     def _first(self, past: FloatArray, newest: FloatArray) -> FloatArray:
         """Turn tokens (1, h-1, P), (S, P) to (S, D)."""
 
@@ -57,11 +64,15 @@ class Backend(ABC):
         actors: NDArray[np.int64],
         conditions: FloatArray | None = None,
     ) -> FloatArray:
-        """Imagine candidates (S, H, f, a, 2) to latents (S, H, 1, D); this model takes no ``conditions``."""
+        """Imagine candidates (S, H, f, a, 2) to latents (S, H, 1, D).
+
+        The turns of the context are looked at under the same laws as those to come.
+        """
         self._check(context, candidates, actors)
+        look = self._look(conditions)
         candidates = np.ascontiguousarray(candidates, dtype=np.float32)
         latents = np.ascontiguousarray(context.latents[:, 0], dtype=np.float32)  # (h, D)
-        past = self._turns(latents[:-1], context.blocks.astype(np.float32), context.actors)[None]
+        past = look(latents[:-1], context.blocks.astype(np.float32), context.actors)[None]
         latest = np.repeat(latents[-1:], len(candidates), axis=0)
         out = np.empty((*candidates.shape[:2], 1, self.spec.width), dtype=np.float32)
         where = np.zeros(len(candidates), dtype=np.int64)
@@ -72,7 +83,7 @@ class Backend(ABC):
             if step:
                 past, latest = past[parents[rows]], latest[parents[rows]]
             acts = np.full(len(rows), actor, dtype=np.int64)
-            newest = self._turns(latest[: len(rows)], candidates[rows, step], acts)
+            newest = look(latest[: len(rows)], candidates[rows, step], acts)
             latest = (self._next if step else self._first)(past, newest)
             out[:, step, 0] = latest[where]
             # The window slides: the oldest turn leaves, the one just imagined joins the past.
@@ -84,10 +95,38 @@ class Backend(ABC):
         """Latents (..., 1, D) to states (..., 7): board px, and the angle in radians."""
         lead = latents.shape[:-2]
         flat = np.ascontiguousarray(latents.reshape(-1, self.spec.width), dtype=np.float32)
-        numbers = self._decode(flat).astype(np.float64)
-        angle = np.arctan2(numbers[:, 7], numbers[:, 6])
-        states = np.concatenate([numbers[:, :6] * BOARD_CENTRE + BOARD_CENTRE, angle[:, None]], axis=1)
-        return np.asarray(states.reshape(*lead, 7))
+        return _states(self._decode(flat)).reshape(*lead, 7)
+
+    def foresee(
+        self,
+        latents: FloatArray,
+        earlier: FloatArray,
+        blocks: FloatArray,
+        actors: NDArray[np.int64],
+        conditions: FloatArray,
+    ) -> NDArray[np.float64]:
+        """States (N, 7) after a turn each, as the unroll imagines them; see
+        :class:`~pushjepa.runtime.contract.LawfulModel`. Everything rests at a turn's start, whatever came earlier.
+
+        Raises:
+            ValueError: the model knows one world only.
+        """
+        if not self.spec.laws:
+            raise ValueError(f"{self.name} knows no other laws of physics than the standard ones")
+        flat = np.ascontiguousarray(latents[:, 0], dtype=np.float32)
+        turns = self._shifted(flat, blocks.astype(np.float32), actors, conditions.astype(np.float32))
+        return _states(turns[:, 2 * self.spec.width :])
+
+    def _look(self, conditions: FloatArray | None) -> Callable[[FloatArray, FloatArray, NDArray[np.int64]], FloatArray]:
+        """How single turns are looked at: under the standard laws or under others (C,)."""
+        if conditions is None or not conditions.any():
+            return self._turns
+        if conditions.shape != (self.spec.laws,):
+            raise ValueError(f"conditions must be {(self.spec.laws,)} numbers of laws, got {conditions.shape}")
+        told = conditions.astype(np.float32)
+        return lambda latents, blocks, actors: self._shifted(
+            latents, blocks, actors, np.repeat(told[None], len(latents), axis=0)
+        )
 
     def _check(self, context: Context, candidates: FloatArray, actors: NDArray[np.int64]) -> None:
         s = self.spec
@@ -100,6 +139,13 @@ class Backend(ABC):
             raise ValueError(f"candidates must be (S, H, {s.frameskip}, {s.agents}, 2), got {candidates.shape}")
         if actors.shape != candidates.shape[1:2]:
             raise ValueError(f"one actor for each of {candidates.shape[1]} blocks, got {actors.shape}")
+
+
+def _states(numbers: FloatArray) -> NDArray[np.float64]:
+    """The head's numbers (N, 8) to states (N, 7)."""
+    numbers = numbers.astype(np.float64)
+    angle = np.arctan2(numbers[:, 7], numbers[:, 6])
+    return np.concatenate([numbers[:, :6] * BOARD_CENTRE + BOARD_CENTRE, angle[:, None]], axis=1)
 
 
 def _distinct(candidates: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

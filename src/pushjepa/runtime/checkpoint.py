@@ -16,7 +16,13 @@ FORMAT = 2  #: 1 had other graphs; its weights can still be read
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 GRAPHS = ("encoder.onnx", "turns.onnx", "first.onnx", "next.onnx", "decoder.onnx")
+SHIFTED = "shifted.onnx"  #: the graph of a model that can be told of other laws
 CARD = "README.md"
+
+
+def graphs_of(laws: int) -> tuple[str, ...]:
+    """The graphs of a model that can be told of the laws of physics in so many numbers, be that none."""
+    return (*GRAPHS, SHIFTED) if laws else GRAPHS
 
 
 def resolve(model: str | Path | None) -> Path:
@@ -45,6 +51,18 @@ def resolve(model: str | Path | None) -> Path:
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def weights_digest(folder: Path) -> str:
+    """The digest of a checkpoint's weights, of the game or of Push-T, as its config has it.
+
+    Raises:
+        ValueError: the folder is no checkpoint.
+    """
+    try:
+        return str(json.loads((folder / CONFIG).read_text())["files"][WEIGHTS])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(f"{folder} is no checkpoint folder: {CONFIG} names no weights") from None
 
 
 def read_config(folder: Path, *, weights_only: bool = False) -> dict[str, Any]:
@@ -76,7 +94,8 @@ def verify(folder: Path, config: dict[str, Any], *, weights_only: bool = False) 
     Raises:
         ValueError: a file is missing or is not the one that belongs here.
     """
-    for name in (WEIGHTS,) if weights_only else (WEIGHTS, *GRAPHS):
+    graphs = graphs_of(config["model"].get("laws", 0))
+    for name in (WEIGHTS,) if weights_only else (WEIGHTS, *graphs):
         if not (folder / name).is_file():
             raise ValueError(f"checkpoint {folder} lacks {name}; export it again or fetch the folder whole")
         if file_digest(folder / name) != config["files"].get(name):
@@ -111,4 +130,5 @@ def spec_of(config: dict[str, Any]) -> ModelSpec:
         history=model["history"],
         frame_size=model["frame_size"],
         state_fields=STATE_FIELDS,
+        laws=model.get("laws", 0),
     )

@@ -23,6 +23,7 @@ class ModelSpec:
         history: frames of context.
         frame_size: height and width in pixels of the frames it takes.
         state_fields: names of what ``decode`` gives, in order.
+        laws: C, numbers that a rollout can be told of the laws of physics; 0 for a model that knows one world.
     """
 
     tokens: int
@@ -32,6 +33,7 @@ class ModelSpec:
     history: int
     frame_size: int
     state_fields: tuple[str, ...]
+    laws: int = 0
 
 
 class Context(NamedTuple):
@@ -69,7 +71,8 @@ class WorldModel(Protocol):
             context: the recent past, shared by all candidates.
             candidates: (S, H, frameskip, agents, 2) joint action blocks to come.
             actors: (H,) who acts in each block.
-            conditions: (C,) numbers about the physics; a model may ignore them.
+            conditions: (C,) numbers that tell of the laws of physics, all 0 under those that the model was trained
+                under; None for those too.
 
         Returns:
             (S, H, K, D) the predicted latents after each block.
@@ -78,4 +81,27 @@ class WorldModel(Protocol):
 
     def decode(self, latents: FloatArray) -> NDArray[np.float64]:
         """Latents (..., K, D) to states (..., 7): p1 xy, p2 xy, block xy in board px, angle in radians."""
+        ...
+
+
+class LawfulModel(WorldModel, Protocol):
+    """A world model that can be told of other laws of physics, and asked what each of many laws would have led to."""
+
+    def foresee(
+        self,
+        latents: FloatArray,
+        earlier: FloatArray,
+        blocks: FloatArray,
+        actors: NDArray[np.int64],
+        conditions: FloatArray,
+    ) -> NDArray[np.float64]:
+        """States (N, S) after one block each: a quick look, without the predictor.
+
+        Args:
+            latents: (N, K, D) at the blocks' start.
+            earlier: (N, frameskip, agents, 2) the joint blocks before them; zeros where there was none.
+            blocks: (N, frameskip, agents, 2) joint action blocks.
+            actors: (N,) who acts in each.
+            conditions: (N, C) the laws that are supposed for each.
+        """
         ...

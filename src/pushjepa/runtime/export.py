@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import pushjepa
 from pushjepa.nets import JEPA
-from pushjepa.runtime.checkpoint import CONFIG, FORMAT, GRAPHS, WEIGHTS, file_digest
+from pushjepa.runtime.checkpoint import CONFIG, FORMAT, SHIFTED, WEIGHTS, file_digest, graphs_of
 
 OPSET = 18
 _SMALL = 4096  # numbers; anything smaller may stay inside the graph
@@ -44,6 +44,15 @@ class _Turns(nn.Module):
 
     def forward(self, latents: Tensor, blocks: Tensor, actors: Tensor) -> Tensor:
         return self.model.turn_tokens(latents, blocks, actors)
+
+
+class _Shifted(nn.Module):
+    def __init__(self, model: JEPA) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, latents: Tensor, blocks: Tensor, actors: Tensor, laws: Tensor) -> Tensor:
+        return self.model.turn_tokens(latents, blocks, actors, laws)
 
 
 class _Predictor(nn.Module):
@@ -98,7 +107,7 @@ def export_checkpoint(
         "preset": preset,
         "data": data,
         "metrics": metrics,
-        "files": {name: file_digest(folder / name) for name in (WEIGHTS, *GRAPHS)},
+        "files": {name: file_digest(folder / name) for name in (WEIGHTS, *graphs_of(model.config.laws))},
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
 
@@ -122,6 +131,9 @@ def _export_graphs(model: JEPA, folder: Path) -> None:
         newest = model.turn_tokens(*turns)
     _export(_Encoder(model), (frames,), (many,), ["frames"], folder / "encoder.onnx")
     _export(_Turns(model), turns, (many, many, many), ["latents", "blocks", "actors"], folder / "turns.onnx")
+    if c.laws:
+        told, names = (*turns, torch.zeros(3, c.laws)), ["latents", "blocks", "actors", "laws"]
+        _export(_Shifted(model), told, (many, many, many, many), names, folder / SHIFTED)
     for name, pasts, shapes in (("first", 1, (None, many)), ("next", 3, (many, many))):
         past = torch.zeros(pasts, c.history - 1, newest.shape[-1])
         _export(_Predictor(model), (past, newest), shapes, ["past", "newest"], folder / f"{name}.onnx")

@@ -10,7 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from pushjepa.runtime.backend import Backend
-from pushjepa.runtime.checkpoint import GRAPHS
+from pushjepa.runtime.checkpoint import graphs_of
 from pushjepa.runtime.contract import FloatArray, ModelSpec
 
 
@@ -35,7 +35,7 @@ class OnnxBackend(Backend):
         # Spinning worker threads win a little time in one session and lose much with several beside each other.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._sessions: dict[str, Any] = {}
-        for graph in GRAPHS:
+        for graph in graphs_of(spec.laws):
             try:
                 session = ort.InferenceSession(str(folder / graph), options, providers=["CPUExecutionProvider"])
                 self._sessions[graph.removesuffix(".onnx")] = session
@@ -53,6 +53,11 @@ class OnnxBackend(Backend):
 
     def _turns(self, latents: FloatArray, blocks: FloatArray, actors: NDArray[np.int64]) -> FloatArray:
         return self._run("turns", np.ascontiguousarray(latents), np.ascontiguousarray(blocks), actors)
+
+    def _shifted(
+        self, latents: FloatArray, blocks: FloatArray, actors: NDArray[np.int64], laws: FloatArray
+    ) -> FloatArray:
+        return self._run("shifted", np.ascontiguousarray(latents), np.ascontiguousarray(blocks), actors, laws)
 
     def _first(self, past: FloatArray, newest: FloatArray) -> FloatArray:
         return self._run("first", past, newest)

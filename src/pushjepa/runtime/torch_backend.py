@@ -66,6 +66,12 @@ class TorchBackend(Backend):
         with torch.inference_mode():
             return _numpy(self._model.turn_tokens(*self._tensors(latents, blocks, actors)))
 
+    def _shifted(
+        self, latents: FloatArray, blocks: FloatArray, actors: NDArray[np.int64], laws: FloatArray
+    ) -> FloatArray:
+        with torch.inference_mode():
+            return _numpy(self._model.turn_tokens(*self._tensors(latents, blocks, actors, laws)))
+
     def _first(self, past: FloatArray, newest: FloatArray) -> FloatArray:
         with torch.inference_mode():
             return _numpy(self._model.predict_last(*self._tensors(past, newest)))

@@ -63,10 +63,16 @@ def read_card(folder: Path) -> ModelCard:
             loss=preset.get("loss", {}),
             phases=preset.get("phases", []),
             metrics=metrics,
-            measured=list(metrics.values())[-1] if metrics else {},
+            measured=_own_world(metrics),
             assembled=config.get("assembled", ""),
             card=text.read_text(encoding="utf-8") if text.is_file() else "",
         )
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"the configuration of the model in {folder.name} cannot be read: {reason}") from None
+
+
+def _own_world(metrics: dict[str, dict[str, float | None]]) -> dict[str, float | None]:
+    """The figures of the last phase but ``laws``, whose are of other worlds; none if there are none."""
+    own = [values for name, values in metrics.items() if not name.endswith("-laws")]
+    return own[-1] if own else {}

@@ -13,6 +13,7 @@ from pushjepa.relay import MATCH_TURNS, STAGES
 from pushjepa.server.aiming import MAX_WAYPOINTS
 from pushjepa.server.messages import (
     MAX_UPLOAD_BYTES,
+    Adapt,
     ChangePhysics,
     ClientMessage,
     Error,
@@ -21,6 +22,7 @@ from pushjepa.server.messages import (
     NewMatch,
     Next,
     ProtocolError,
+    Restore,
     Resume,
     ServerMessage,
     StageView,
@@ -100,7 +102,7 @@ class Connection:
         elif isinstance(message, NewMatch):
             await self._enter(await self._rooms.new_match(message, self))
         elif isinstance(message, Resume):
-            await self._enter(await self._rooms.resume(message.match_id, self))
+            await self._enter(await self._rooms.resume(message.match_id, self, message.mode))
         else:
             await self._play(message)
 
@@ -108,13 +110,17 @@ class Connection:
         self._move_to(room)
         await room.join(self)
 
-    async def _play(self, message: HumanTurn | Next | ChangePhysics) -> None:
+    async def _play(self, message: HumanTurn | Next | ChangePhysics | Adapt | Restore) -> None:
         if self._room is None:
             raise ProtocolError("out_of_turn", "there is no match yet; send new_match or resume first")
         if isinstance(message, Next):
             await self._room.next_turn(message.turn)
         elif isinstance(message, ChangePhysics):
             await self._room.change_physics(message.physics)
+        elif isinstance(message, Adapt):
+            await self._room.adapt(message.match_id, message.mode)
+        elif isinstance(message, Restore):
+            await self._room.restore(message.match_id)
         else:
             await self._room.human_turn(message)
 

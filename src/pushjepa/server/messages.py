@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 from pydantic_core import from_json
 
+from pushjepa.adaptation.system_m import Act
+from pushjepa.adaptation.system_m import State as MindState
 from pushjepa.relay import Side
 
 PROTOCOL_VERSION = 2
@@ -21,6 +23,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 State = Annotated[list[float], Field(min_length=7, max_length=7)]
 Phase = Literal["human", "opponent", "over"]
+Mode = Literal["adaptive", "frozen"]
 ErrorCode = Literal[
     "malformed", "wrong_version", "too_large", "invalid", "out_of_turn", "unknown_match", "unavailable",
     "opponent_failed", "busy", "internal",
@@ -58,7 +61,8 @@ class Players(Part):
 class NewMatch(Message):
     """Start a match; answered with ``match_state``. What is left out is chosen by the server.
 
-    With ``players`` two policies play each other, and ``next`` sets the pace; else a person sits at ``side``.
+    With ``players`` two policies play each other, and ``next`` sets the pace; else a person sits at ``side``. ``mode``
+    is how policies that can adapt go about it.
     """
 
     type: Literal["new_match"] = "new_match"
@@ -69,6 +73,7 @@ class NewMatch(Message):
     opponent: Name | None = None
     players: Players | None = None
     physics: dict[Name, float | str] = Field(default_factory=dict, max_length=16)
+    mode: Mode = "adaptive"
 
     @model_validator(mode="after")
     def _one_kind(self) -> NewMatch:
@@ -78,10 +83,14 @@ class NewMatch(Message):
 
 
 class Resume(Message):
-    """Come back to a match, also after the server was restarted; answered with ``match_state``."""
+    """Come back to a match, also after the server was restarted; answered with ``match_state``.
+
+    ``mode`` is not stored: it counts for a match that nobody had open. One that goes on keeps its own.
+    """
 
     type: Literal["resume"] = "resume"
     match_id: Name
+    mode: Mode = "adaptive"
 
 
 class HumanTurn(Message):
@@ -116,7 +125,25 @@ class ChangePhysics(Message):
     physics: Annotated[dict[Name, float | str], Field(min_length=1, max_length=16)]
 
 
-ClientMessage = Hello | NewMatch | Resume | HumanTurn | Next | ChangePhysics
+class Adapt(Message):
+    """Let the match's policies that can adapt do so from now on, or notice only; answered with ``mind``.
+
+    Frozen ones give up what they had adapted. While a policy thinks the answer waits for its move.
+    """
+
+    type: Literal["adapt"] = "adapt"
+    match_id: Name
+    mode: Mode
+
+
+class Restore(Message):
+    """Let those policies forget what they adapted, in either mode; answered with ``mind``, as ``adapt`` is."""
+
+    type: Literal["restore"] = "restore"
+    match_id: Name
+
+
+ClientMessage = Hello | NewMatch | Resume | HumanTurn | Next | ChangePhysics | Adapt | Restore
 _CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
 
 
@@ -140,12 +167,16 @@ class StageView(Part):
 
 
 class OpponentView(Part):
-    """An opponent that can be chosen."""
+    """An opponent that can be chosen.
+
+    ``fixed`` says in a sentence why it does not adapt to other laws of physics; null for one that does.
+    """
 
     name: str
     title: str
     summary: str
     available: bool
+    fixed: str | None = None
 
 
 class LawView(Part):
@@ -427,6 +458,50 @@ class Decoded(DecodedState, Message):
     match_id: str
 
 
+class Belief(Part):
+    """A law that is believed to differ from the standard one; a number in the units of ``Physics``, or a shape."""
+
+    name: str
+    value: float | str
+    standard: float | str
+
+
+class MindEvent(Part):
+    """How a policy's world model was surprised at a boundary, and what followed.
+
+    ``turn`` counts the turns before the boundary, so it is the number of the turn that was foreseen, from 1. ``px`` is
+    how far off that was, ``level`` the same in standard deviations above the usual, ``drift`` their cumulative sum and
+    ``alarm`` whether it reached the threshold. ``act`` is what was done, empty for nothing: it took ``ms``, and
+    ``steps`` of gradient if weights were learned. ``beliefs`` are those from then on.
+    """
+
+    turn: int
+    px: float
+    level: float
+    drift: float
+    alarm: bool
+    act: Act
+    steps: int
+    ms: float
+    beliefs: list[Belief]
+
+
+class Mind(Message):
+    """How the policy at ``side`` adapts: after each of its moves, after ``adapt`` and ``restore``, and to who comes in.
+
+    ``state`` says whether it goes by anything but the model as it was given; ``events`` are all of the match so far.
+    """
+
+    type: Literal["mind"] = "mind"
+    match_id: str
+    side: Side
+    mode: Mode
+    state: MindState
+    threshold: float
+    beliefs: list[Belief]
+    events: list[MindEvent]
+
+
 class MatchOver(Message):
     """The match has ended."""
 
@@ -444,7 +519,9 @@ class Error(Message):
     message: str
 
 
-ServerMessage = Welcome | MatchState | Thinking | PlanMade | TurnResult | PhysicsChanged | Decoded | MatchOver | Error
+ServerMessage = (
+    Welcome | MatchState | Thinking | PlanMade | TurnResult | PhysicsChanged | Mind | Decoded | MatchOver | Error
+)
 SERVER_MESSAGES: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 import anyio
 import anyio.to_thread
 
-from pushjepa.relay import MatchSetup, Policy, Side
+from pushjepa.relay import SIDES, MatchSetup, Policy, Side
 from pushjepa.relay.match import physics_from
 from pushjepa.server.decoding import decode_match
 from pushjepa.server.messages import (
@@ -25,15 +25,18 @@ from pushjepa.server.messages import (
     DecodedState,
     Error,
     HumanTurn,
+    Mind,
+    Mode,
     NewMatch,
     ProtocolError,
     ServerMessage,
     Thinking,
     TraceView,
 )
+from pushjepa.server.minds import Minds, mind_view
 from pushjepa.server.odds import OddsModel
 from pushjepa.server.roster import Offer, Roster
-from pushjepa.server.session import Seats, Session, Turn
+from pushjepa.server.session import HUMAN, Seats, Session, Turn
 from pushjepa.server.store import MatchStore
 from pushjepa.server.thinking import Move, decide
 from pushjepa.server.views import match_state, physics_changed, turn_messages
@@ -107,7 +110,13 @@ class Room:
     """One live match. Every change happens under its lock and is on disk before anyone hears of it."""
 
     def __init__(
-        self, session: Session, roster: Roster, store: MatchStore, workers: Workers, odds: OddsModel | None
+        self,
+        session: Session,
+        roster: Roster,
+        store: MatchStore,
+        workers: Workers,
+        odds: OddsModel | None,
+        mode: Mode = "adaptive",
     ) -> None:
         self.session = session
         self.members: set[Listener] = set()  # who holds the room; those that it was shown to also listen
@@ -121,6 +130,9 @@ class Room:
         self._lock = asyncio.Lock()
         self._thinking: asyncio.Task[None] | None = None
         self._policies: dict[Side, Policy] = {}
+        self._minds = Minds(mode)
+        self._told: dict[Side, Mind] = {}  # what was told of each mind last, for who comes in while one thinks
+        self._wishes: list[Callable[[], None]] = []  # what is to be done with the minds once nobody thinks
 
     @property
     def idle(self) -> bool:
@@ -132,6 +144,8 @@ class Room:
         async with self._lock:
             self._listeners.add(listener)
             listener.tell(match_state(self.session, self._odds))
+            for side in self._adaptive():
+                listener.tell(self._told.get(side) or self._look_at(side))
             if self._thinking is not None:
                 listener.tell(self._thinking_message())
             elif self.session.seats.human is not None:
@@ -170,6 +184,18 @@ class Room:
             ValueError: an unknown option or a value out of range. In either case the match is as it was before.
         """
         await asyncio.shield(self._start(self._change_physics(options)))
+
+    async def adapt(self, match_id: str, mode: Mode) -> None:
+        """Let the match's minds adapt or only notice, at once or when the policy that thinks has moved; tell everyone.
+
+        Raises:
+            ProtocolError: this is another match, or nobody in it can adapt.
+        """
+        await self._wish(match_id, partial(self._minds.set_mode, mode))
+
+    async def restore(self, match_id: str) -> None:
+        """Let the match's minds forget what they adapted; when, and what is raised, is as with :meth:`adapt`."""
+        await self._wish(match_id, self._minds.restore)
 
     def leave(self, listener: Listener) -> None:
         """``listener`` is told no more."""
@@ -225,6 +251,36 @@ class Room:
             if change.turn == session.match.turn:
                 self._read_board(self._broadcast)  # the block may look different now
 
+    async def _wish(self, match_id: str, change: Callable[[], None]) -> None:
+        async with self._lock:
+            if match_id != self.session.match_id:
+                raise ProtocolError("invalid", f"match {match_id!r} is not the one that is open here; resume it first")
+            if not self._adaptive():
+                raise ProtocolError("unavailable", "nobody in this match has a world model that can adapt")
+            self._wishes.append(change)
+            if self._thinking is None:
+                self._heed_wishes()
+
+    def _heed_wishes(self) -> None:
+        """Do with the minds what was asked for, then tell how they are; never while a policy thinks."""
+        for change in self._wishes:
+            change()
+        self._wishes.clear()
+        for side in self._adaptive():
+            self._broadcast(self._look_at(side))
+
+    def _adaptive(self) -> list[Side]:
+        """The seats of policies that adapt."""
+        names = {side: self.session.seats.at(side) for side in SIDES}
+        return [side for side, name in names.items() if name != HUMAN and self._roster.fixed(name) is None]
+
+    def _look_at(self, side: Side) -> Mind:
+        """How the mind at ``side`` is, put down for later. One that may think just now is not looked into."""
+        mind = self._minds.at(side) if self._thinking is None else None
+        threshold = self._roster.threshold
+        self._told[side] = mind_view(self.session.match_id, side, self._minds.mode, threshold, mind)
+        return self._told[side]
+
     def _check_whole(self) -> None:
         if self.broken:
             raise ProtocolError("internal", "a turn could not be saved; resume the match to go on from the last one")
@@ -235,7 +291,8 @@ class Room:
             self._broadcast(self._thinking_message())
 
     async def _policy_turn(self) -> None:
-        name = self.session.seats.at(self.session.match.to_move)
+        side = self.session.match.to_move
+        name = self.session.seats.at(side)
         try:
             move = await self._workers.think(self._choose)
             async with self._lock:
@@ -244,17 +301,24 @@ class Room:
             if isinstance(error, ProtocolError) and error.code == "busy":
                 self._broadcast(error.to_message())
                 return
+            if self._minds.leave(side):
+                del self._policies[side]  # it may have lived through half a turn; when asked again it begins anew
             log.exception("the policy %s failed in match %s", name, self.session.match_id)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             self._broadcast(Error(code="opponent_failed", message=f"{name} could not move: {reason}"))
         finally:
             self._thinking = None
+            if self._wishes:
+                self._heed_wishes()
+            elif side in self._adaptive():
+                self._broadcast(self._look_at(side))
 
     def _choose(self) -> Move:
         """The move of the policy to move; runs on a worker thread, while nothing else may change the match."""
         session, side = self.session, self.session.match.to_move
         if side not in self._policies:
             self._policies[side] = self._roster.policy(session.seats.at(side), side, session.match.stage)
+            self._minds.sit(side, self._policies[side])
         policy, match = self._policies[side], session.match
         return decide(policy, match.observation(policy), session.rng(), match.state, match.physics)
 
@@ -324,7 +388,7 @@ class Rooms:
         session = Session(secrets.token_urlsafe(9), setup, seats)
         model = self.roster.model_name if any(offer.needs_model for offer in offers) else None
         await anyio.to_thread.run_sync(self.store.add_match, session, model)
-        return self._open(session, member)
+        return self._open(session, member, message.mode)
 
     def _seats(self, message: NewMatch) -> tuple[Seats, list[Offer]]:
         """Who is to sit where, and the policies among them."""
@@ -339,8 +403,8 @@ class Rooms:
         if len(self._rooms) >= self._limits.rooms:
             raise ProtocolError("busy", f"the server is busy with {len(self._rooms)} matches; try again in a while")
 
-    async def resume(self, match_id: str, member: Listener) -> Room:
-        """The room of a match, held open for ``member``; read from the store if it is not live.
+    async def resume(self, match_id: str, member: Listener, mode: Mode = "adaptive") -> Room:
+        """The room of a match, held open for ``member``; read from the store, and its minds in ``mode``, if not live.
 
         Raises:
             ProtocolError: there is no such match, it was uploaded, or too many are open.
@@ -359,7 +423,7 @@ class Rooms:
                 raise ProtocolError("invalid", "this match was uploaded: it can be watched, not played on")
             if match_id not in self._rooms:
                 self._check_room()
-            return self._open(await anyio.to_thread.run_sync(stored.replay), member)
+            return self._open(await anyio.to_thread.run_sync(stored.replay), member, mode)
 
     def leave(self, room: Room, listener: Listener) -> None:
         """``listener`` stops watching; a room that nobody needs is let go (its match stays on disk)."""
@@ -375,8 +439,8 @@ class Rooms:
             await room.close()
         self._rooms.clear()
 
-    def _open(self, session: Session, member: Listener) -> Room:
-        room = Room(session, self.roster, self.store, self.workers, self.odds)
+    def _open(self, session: Session, member: Listener, mode: Mode) -> Room:
+        room = Room(session, self.roster, self.store, self.workers, self.odds, mode)
         room.members.add(member)
         self._rooms[session.match_id] = room
         return room

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
+from pushjepa.adaptation.seats import make_adaptive
+from pushjepa.adaptation.surprise import Usual
+from pushjepa.physics import LAWS
 from pushjepa.planning import Budget, make_policy
 from pushjepa.relay import Policy, Side, Stage
 from pushjepa.runtime import WorldModel, load_model
 from pushjepa.runtime.checkpoint import read_config, resolve
+from pushjepa.runtime.contract import LawfulModel
 from pushjepa.server.card import ModelCard, read_card
 from pushjepa.server.messages import ModelView, OpponentView, ProtocolError
 
-Make = Callable[[str, Side, Stage, WorldModel | None], Policy]
+log = logging.getLogger("pushjepa.server")
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,24 @@ class Offer:
 
 @dataclass(frozen=True)
 class Engine:
-    """A loaded world model, what to call it and how many parameters it has."""
+    """A loaded world model, and what is known of it.
+
+    Attributes:
+        model: it.
+        name: what to call it.
+        parameters: how many it has.
+        usual: what errors are usual for it; None for a model that cannot adapt to other laws of physics.
+        fixed: why it cannot, if so, as the end of a sentence that begins with the model.
+    """
 
     model: WorldModel
     name: str
     parameters: int | None = None
+    usual: Usual | None = None
+    fixed: str = "knows the standard laws of physics only"
+
+
+Make = Callable[[str, Side, Stage, Engine | None], Policy]
 
 
 OFFERS = (
@@ -54,7 +72,7 @@ class Roster:
     """The opponents on offer, and how each takes a seat.
 
     Args:
-        make: builds a policy from (name, side, stage, the world model or None).
+        make: builds a policy from (name, side, stage, the loaded world model or None).
         offers: what the page offers, the default first.
         load: loads the world model; None if there is none.
         card: reads the world model's card; None if there is none.
@@ -102,6 +120,11 @@ class Roster:
         return self._engine.result() if self.state == "ready" else None
 
     @property
+    def threshold(self) -> float:
+        """At which drift the loaded world model raises an alarm; 0 for one that cannot adapt."""
+        return self.engine.usual.threshold if self.engine is not None and self.engine.usual is not None else 0.0
+
+    @property
     def model_name(self) -> str | None:
         """Name of the loaded world model."""
         return None if self.engine is None else self.engine.name
@@ -132,9 +155,29 @@ class Roster:
         """The offers as clients see them; one whose model failed to load is not available."""
         failed = self.state == "failed"
         return [
-            OpponentView(name=o.name, title=o.title, summary=o.summary, available=not (o.needs_model and failed))
+            OpponentView(
+                name=o.name,
+                title=o.title,
+                summary=o.summary,
+                available=not (o.needs_model and failed),
+                fixed=self.fixed(o.name),
+            )
             for o in self.offers
         ]
+
+    def fixed(self, name: str) -> str | None:
+        """Why the policy ``name`` does not adapt to other laws of physics, in a sentence; None for one that does."""
+        offer = next((offer for offer in self.offers if offer.name == name), None)
+        if offer is None or not offer.needs_model:
+            return f"{name if offer is None else offer.title} has no world model that could adapt."
+        engine = self.engine
+        if engine is None:
+            why = "is still loading" if self.state == "loading" else "could not be loaded"
+        elif engine.usual is None:
+            why = engine.fixed
+        else:
+            return None
+        return f"The world model of {offer.title} {why}."
 
     def choose(self, name: str | None) -> Offer:
         """The offer called ``name``, or the first that can play.
@@ -167,7 +210,7 @@ class Roster:
             engine = self._engine.result()
         except Exception as error:  # raised by the loader, on its own thread
             raise ProtocolError("unavailable", f"{name} cannot play: {error}") from error
-        return self._make(name, side, stage, engine.model)
+        return self._make(name, side, stage, engine)
 
 
 def default_roster(
@@ -184,9 +227,30 @@ def default_roster(
         folder = resolve(model)
         loaded = load_model(folder, backend=backend, threads=threads, device=device)
         total = read_config(folder).get("parameters", {}).get("total")
-        return Engine(loaded, loaded.name, total)
+        usual, fixed = usual_of(loaded, folder)
+        return Engine(loaded, loaded.name, total, usual, fixed)
 
-    def make(name: str, side: Side, stage: Stage, engine: WorldModel | None) -> Policy:
-        return make_policy(name, side, stage, model=engine, budget=budget)
+    def make(name: str, side: Side, stage: Stage, engine: Engine | None) -> Policy:
+        return seat(name, side, stage, engine, budget)
 
     return Roster(make, load=load, card=lambda: read_card(resolve(model)))
+
+
+def seat(name: str, side: Side, stage: Stage, engine: Engine | None, budget: Budget | None = None) -> Policy:
+    """A built-in policy; one that plans with a model that can adapt gets a mind of its own."""
+    if engine is None:
+        return make_policy(name, side, stage, budget=budget)
+    if engine.usual is None:
+        return make_policy(name, side, stage, model=engine.model, budget=budget)
+    return make_adaptive(name, side, cast(LawfulModel, engine.model), engine.usual, budget=budget)
+
+
+def usual_of(model: WorldModel, folder: Path) -> tuple[Usual | None, str]:
+    """What errors are usual for the model of ``folder``, if it can adapt; else None and why it cannot."""
+    if model.spec.laws != LAWS:
+        return None, Engine.fixed if not model.spec.laws else "is told of other laws of physics than this game has"
+    try:
+        return Usual.of_model(folder), ""
+    except ValueError as error:
+        log.warning("the world model cannot adapt: %s", error)
+        return None, "cannot tell what would surprise it: it was not calibrated"

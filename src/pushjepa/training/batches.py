@@ -16,11 +16,12 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pushjepa.data import EpisodeStore, Windows, draw_states, draw_windows, make_scenes, random_scenes
+from pushjepa.data.shifted import make_shifted_episodes
 from pushjepa.data.store import Episodes
 from pushjepa.data.windows import WindowBatch as StateWindows
 from pushjepa.data.windows import check_flippable, flip_window
 from pushjepa.nets import JEPA, SCENES
-from pushjepa.physics import Physics
+from pushjepa.physics import Physics, tell_laws
 from pushjepa.relay.stages import STAGES, get_stage
 from pushjepa.training.modules import SceneBatch, TurnBatch, WindowBatch
 from pushjepa.training.presets import PhaseConfig
@@ -122,11 +123,20 @@ class LatentWindows(Batches[WindowBatch]):
 
 
 class Turns(Batches[TurnBatch]):
-    """Single turns of an episode store; no frame is drawn, but their starts are blurred as a frame would blur them."""
+    """Single turns of an episode store; no frame is drawn, but their starts are blurred as a frame would blur them.
 
-    def __init__(self, episodes: Episodes, phase: PhaseConfig, seed: int) -> None:
+    Args:
+        episodes: where they are cut from.
+        phase: its ``batch``, ``blur``, ``flip`` and shares.
+        seed: of the draws.
+        laws: (N, C) what there is to tell of the laws of each episode; None for the standard ones.
+    """
+
+    def __init__(
+        self, episodes: Episodes, phase: PhaseConfig, seed: int, laws: NDArray[np.float32] | None = None
+    ) -> None:
         super().__init__(phase.batch, seed)
-        self._phase = phase
+        self._phase, self._laws = phase, laws
         self._blur = phase.blur
         if phase.flip:
             check_flippable(episodes.stages)
@@ -140,6 +150,7 @@ class Turns(Batches[TurnBatch]):
         before = batch.states[:, 0]
         scale = np.array([1.0] * 6 + [math.radians(_BLUR_DEGREES)])
         blur = rng.uniform(0.0, self._blur, (size, 1)) * scale * rng.standard_normal(before.shape)
+        episode = batch.frame[:, 0] // (self._windows.episodes.turns + 1)
         return TurnBatch(
             before=_float(before),
             seen=_float(before + blur),
@@ -147,6 +158,7 @@ class Turns(Batches[TurnBatch]):
             blocks=_float(batch.blocks[:, 0]),
             actors=torch.from_numpy(batch.actors[:, 0]),
             stage=torch.from_numpy(self._numbers[batch.stage]),
+            laws=None if self._laws is None else _float(self._laws[episode]),
         )
 
 
@@ -180,6 +192,13 @@ def encode_episodes(model: JEPA, episodes: Episodes, device: torch.device) -> Te
         out[rows] = model.encode(frames.to(device)).cpu()
     model.train()
     return out
+
+
+def play_shifted(stages: Sequence[str], count: int, seed: int) -> tuple[Episodes, NDArray[np.float32]]:
+    """``count`` episodes, each under laws of its own, and what there is to tell of the laws of each (count, C)."""
+    with tqdm(total=count, desc="playing under other laws") as bar:
+        episodes, laws = make_shifted_episodes(stages, count, seed, progress=lambda done, _: bar.update(done - bar.n))
+    return episodes, np.stack([tell_laws(physics) for physics in laws])
 
 
 class PhaseData(L.LightningDataModule):
@@ -227,6 +246,11 @@ def build_phase_data(
         )
     elif phase.kind == "turns":
         pair = (Turns(training, phase, seed), Turns(held_out, phase, seed + 1))
+    elif phase.kind == "laws":
+        # Validation needs no more episodes than it looks at turns.
+        counts = phase.episodes, min(phase.episodes, phase.validation)
+        played = [play_shifted(episodes.stages, count, seed + i) for i, count in enumerate(counts)]
+        pair = (Turns(played[0][0], phase, seed, played[0][1]), Turns(played[1][0], phase, seed + 1, played[1][1]))
     else:
         pair = (
             LatentWindows(training, encode_episodes(model, training, device), config.history, phase, seed),

@@ -49,7 +49,9 @@ def write_card(
         f"steps between them, frames of {model.config.frame_size} px.\n",
         "## Validation at the end of each phase\n",
         "Board pixels and degrees; `turn_*` over held-out turns that moved the block by more than 10 px, in `turns` "
-        "from true positions blurred a little, elsewhere from frames. `seconds` are those of a phase's last sitting.\n",
+        "from true positions blurred a little, elsewhere from frames; `told_*` and `unaware_*` so under laws "
+        "of physics drawn at random, with the unroll told of them and not. `seconds` are those of a phase's last "
+        "sitting.\n",
         metric_table(metrics),
     ]
     (folder / CARD).write_text("\n".join(sections))
@@ -135,12 +137,14 @@ def _kind(phase: PhaseConfig) -> str:
 def _shares(phase: PhaseConfig, pusht: bool) -> str:
     """What part of a batch comes from particular windows, and how they are changed."""
     shares = {"moved": phase.moved, "blocked": phase.blocked, "jostled": phase.jostled, "masked": phase.masked}
-    later = {"played": phase.played, "under other laws": phase.shifted}
-    words = [f"{name} {share:g}" for name, share in (shares | later).items() if share]
+    words = [f"{name} {share:g}" for name, share in (shares | {"played": phase.played}).items() if share]
+    if phase.kind == "laws":
+        words.append("under laws drawn at random")
     if phase.branches:
         words.append(f"{phase.branches:,} branches")
     if phase.flip:
-        words.append("turned and mirrored" if pusht else "upside down 0.5")
+        turned = "turned" if phase.kind == "laws" else "turned and mirrored"
+        words.append(turned if pusht else "upside down 0.5")
     return ", ".join(words)
 
 

@@ -29,7 +29,8 @@ class SceneBatch(NamedTuple):
 class TurnBatch(NamedTuple):
     """Single turns: states before (B, 7), as blurred as a frame leaves them (B, 7), after each step (B, frameskip, 7).
 
-    blocks (B, frameskip, agents, 2), actors (B,) and the number of the stage (B,).
+    blocks (B, frameskip, agents, 2), actors (B,) and the number of the stage (B,); laws (B, C) what there is to tell of
+    the laws of physics, None for the standard ones.
     """
 
     before: Tensor
@@ -38,6 +39,7 @@ class TurnBatch(NamedTuple):
     blocks: Tensor
     actors: Tensor
     stage: Tensor
+    laws: Tensor | None = None
 
 
 class WindowBatch(NamedTuple):
@@ -227,26 +229,57 @@ class TurnsPhase(GamePhase):
         assert model.unroll is not None  # a preset without one has no such phase
         self.unroll = model.unroll
 
-    def imagine(self, batch: TurnBatch) -> Tensor:
-        """States (B, frameskip, 8) after each step."""
+    def imagine(self, batch: TurnBatch, laws: Tensor | None) -> Tensor:
+        """States (B, frameskip, 8) after each step, under laws as they are told (B, C)."""
         scene = functional.one_hot(batch.stage, SCENES).float()
-        states: Tensor = self.unroll(encode_state(batch.seen), scene, batch.blocks, batch.actors)[0]
+        states: Tensor = self.unroll(encode_state(batch.seen), scene, batch.blocks, batch.actors, laws)[0]
         return states
 
     def training_step(self, batch: TurnBatch, batch_idx: int) -> Tensor:
-        steps = distance_loss(self.imagine(batch), batch.steps)
+        steps = distance_loss(self.imagine(batch, batch.laws), batch.steps)
         self.log("train_steps", steps, prog_bar=True)
         return self.weights.state * steps
 
     def validation_step(self, batch: TurnBatch, batch_idx: int) -> None:
         self.keep(
-            imagined=self.imagine(batch)[:, -1], before=batch.before, after=batch.steps[:, -1], actors=batch.actors
+            imagined=self.imagine(batch, None)[:, -1],
+            before=batch.before,
+            after=batch.steps[:, -1],
+            actors=batch.actors,
         )
 
     def on_validation_epoch_end(self) -> None:
         seen = self.kept()
         metrics = turn_summary(seen["imagined"], seen["before"], seen["after"], seen["actors"])
         metrics["val_state"] = distance_loss(seen["imagined"], seen["after"]).item()
+        self.log_dict(metrics, prog_bar=True)
+
+
+class LawsPhase(TurnsPhase):
+    """What other laws of physics change in the step unroll; all that it knew under the standard ones rests."""
+
+    def __init__(self, model: JEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
+        super().__init__(model, phase, loss, seed)
+        assert self.unroll.laws is not None  # a preset without laws has no such phase
+        model.requires_grad_(False)
+        self.unroll.laws.requires_grad_(True)
+
+    def validation_step(self, batch: TurnBatch, batch_idx: int) -> None:
+        self.keep(
+            told=self.imagine(batch, batch.laws)[:, -1],
+            unaware=self.imagine(batch, None)[:, -1],
+            before=batch.before,
+            after=batch.steps[:, -1],
+            actors=batch.actors,
+        )
+
+    def on_validation_epoch_end(self) -> None:
+        seen = self.kept()
+        before, after, actors = seen["before"], seen["after"], seen["actors"]
+        metrics = {"val_state": distance_loss(seen["told"], after).item()}
+        for name in ("told", "unaware"):
+            found = turn_summary(seen[name], before, after, actors)
+            metrics |= {key.replace("turn_", f"{name}_"): value for key, value in found.items() if "turn_" in key}
         self.log_dict(metrics, prog_bar=True)
 
 
@@ -301,5 +334,6 @@ PHASE_MODULES: dict[str, type[GamePhase]] = {
     "scenes": ScenesPhase,
     "joint": JointPhase,
     "turns": TurnsPhase,
+    "laws": LawsPhase,
     "latents": LatentsPhase,
 }

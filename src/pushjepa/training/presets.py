@@ -11,15 +11,16 @@ from typing import Any, TypeVar
 from pushjepa.nets import ModelConfig
 from pushjepa.nets.mech_config import MechConfig
 from pushjepa.nets.peer_config import PeerConfig
+from pushjepa.physics.parameters import LAWS as GAME_LAWS
 from pushjepa.pusht.simulator import LAWS
 
-PHASES = ("scenes", "joint", "turns", "latents", "prior")
+PHASES = ("scenes", "joint", "turns", "latents", "prior", "laws")
 TASKS: dict[str, type[ModelConfig] | type[MechConfig] | type[PeerConfig]] = {
     "relay": ModelConfig,
     "pusht": MechConfig,
     "peer": PeerConfig,
 }
-BRANCHING = ("scenes", "turns", "joint", "latents")  #: phases in which states or windows of branches serve
+BRANCHING = ("scenes", "turns", "joint", "latents", "laws")  #: phases in which states or windows of branches serve
 T = TypeVar("T")
 
 
@@ -46,8 +47,9 @@ class PhaseConfig:
 
     Attributes:
         kind: ``scenes`` (encoder and heads on random scenes), ``joint`` (everything, from pixels), ``turns`` (the step
-            unroll on stored states), ``latents`` (all but the encoder, on cached latents) or ``prior`` (Push-T's action
-            prior, on stored states).
+            unroll on stored states), ``latents`` (all but the encoder, on cached latents), ``prior`` (Push-T's action
+            prior, on stored states) or ``laws`` (what other laws of physics change in the unroll, on turns that are
+            played under laws drawn at random; all else rests).
         steps: optimiser steps.
         batch: frames a step in ``scenes``, turns a step in ``turns``, windows a step elsewhere.
         learning_rate: AdamW's at its peak; it warms up linearly and falls to 1% along a cosine.
@@ -58,9 +60,9 @@ class PhaseConfig:
         clip: largest gradient norm.
         sigreg: SIGReg's weight in this phase; None for the preset's.
         frozen_norm: whether BatchNorm uses, and keeps, the statistics it has.
-        blur: ``turns`` and ``prior`` only: largest standard deviation, px, of a state as frames show it.
-        flip: the game's ``turns``: show each turn upside down with even chance; Push-T's ``turns`` and ``prior``: turn
-            and mirror the board at random.
+        blur: ``turns``, ``prior`` and ``laws`` only: largest standard deviation, px, of a state as frames show it.
+        flip: the game's ``turns``: show each turn upside down with even chance; Push-T's ``turns``, ``prior`` and
+            ``laws``: turn the board at random, and mirror it too where the tee is a tee.
         frozen_unroll: ``latents`` only: the unroll rests too; the rest learns to read it.
         moved: share of each batch drawn from windows whose last turn moves the block; the rest is drawn from all.
         blocked: share drawn from windows in whose last turn an agent is stopped short and the block stays.
@@ -72,9 +74,8 @@ class PhaseConfig:
         played: Push-T's ``scenes`` only: share of the scenes that are states of trajectories instead of random ones.
         branches: all phases of Push-T but ``prior``: how many branches of the trajectories, where the
             hand strays, are played in the simulator and learned from beside them.
-        shifted: Push-T's ``turns`` only: share of each batch from as many branches more, played under other laws of
-            physics, which the unroll is told of.
         episodes: use at most this many episodes of the store, 0 for all; encoding them takes its time in ``latents``.
+            In the game's ``laws``: how many are played, each under laws of its own.
         validate_every: steps between validations and checkpoints.
         validation: frames (``scenes``) or windows in a validation.
     """
@@ -101,7 +102,6 @@ class PhaseConfig:
     reach: int = 75
     played: float = 0.0
     branches: int = 0
-    shifted: float = 0.0
     episodes: int = 0
     validate_every: int = 250
     validation: int = 1024
@@ -123,7 +123,6 @@ class PhaseConfig:
             "masked",
             "played",
             "branches",
-            "shifted",
             "episodes",
         ):
             value = getattr(self, name)
@@ -140,19 +139,16 @@ class PhaseConfig:
         ):
             if share > 1:
                 raise ValueError(f"phase {self.kind}: {words}, {share:g} is too much")
-        if self.shifted >= 1:
-            raise ValueError(f"phase {self.kind}: shifted is a share below 1, {self.shifted:g} is too much")
 
     def _check_kind(self) -> None:
         """Refuse what a phase of this kind would not heed."""
-        if self.kind in ("turns", "latents", "prior") and (self.sigreg is not None or self.frozen_norm):
+        if self.kind in ("turns", "latents", "prior", "laws") and (self.sigreg is not None or self.frozen_norm):
             raise ValueError(f"phase {self.kind}: the encoder rests, so sigreg and frozen_norm mean nothing")
         for name, kinds in (
-            ("flip", ("turns", "prior")),
+            ("flip", ("turns", "prior", "laws")),
             ("frozen_unroll", ("latents",)),
             ("branches", BRANCHING),
             ("played", ("scenes",)),
-            ("shifted", ("turns",)),
         ):
             if getattr(self, name) and self.kind not in kinds:
                 raise ValueError(f"phase {self.kind}: {name} is for {' and '.join(kinds)} only")
@@ -177,7 +173,7 @@ class Preset:
         if not self.model.unroll_hidden and any(phase.frozen_unroll for phase in self.phases):
             raise ValueError(f"preset {self.name}: frozen_unroll freezes nothing, for unroll_hidden is 0")
 
-        self._check_shifted()
+        self._check_laws()
         priors = any(phase.kind == "prior" for phase in self.phases)
         if isinstance(self.model, MechConfig) and not self.model.prior_hidden and priors:
             raise ValueError(f"preset {self.name}: the phase prior trains the action prior, and prior_hidden is 0")
@@ -190,16 +186,18 @@ class Preset:
                 "and the phase prior are for Push-T"
             )
 
-    def _check_shifted(self) -> None:
-        """Refuse other laws of physics that the unroll could not be told of."""
-        laws = self.model.laws if isinstance(self.model, MechConfig) else 0
-        if laws not in (0, LAWS):
-            raise ValueError(f"preset {self.name}: Push-T's laws are told in {LAWS} numbers, not in {laws}")
+    def _check_laws(self) -> None:
+        """Refuse laws of physics that the unroll could not be told of."""
+        assert not isinstance(self.model, PeerConfig)
+        told, laws = (LAWS if self.task == "pusht" else GAME_LAWS), self.model.laws
+        if laws not in (0, told):
+            raise ValueError(f"preset {self.name}: the laws of {self.task} are told in {told} numbers, not in {laws}")
+        needs = "branches" if self.task == "pusht" else "episodes"
         for phase in self.phases:
-            if phase.shifted and not laws:
-                raise ValueError(f"preset {self.name}: shifted is for an unroll of Push-T with laws = {LAWS}")
-            if phase.shifted and not phase.branches:
-                raise ValueError(f"preset {self.name}: shifted needs branches to be played under other laws")
+            if phase.kind == "laws" and not laws:
+                raise ValueError(f"preset {self.name}: the phase laws is for an unroll with laws = {told}")
+            if phase.kind == "laws" and not getattr(phase, needs):
+                raise ValueError(f"preset {self.name}: the phase laws needs {needs} to be played under other laws")
 
     def _check_peer(self) -> None:
         """Refuse what the peer would not heed."""

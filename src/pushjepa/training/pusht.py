@@ -22,7 +22,7 @@ from pushjepa.training.pusht_modules import PUSHT_MODULES
 from pushjepa.training.recipe import Start
 
 # What a model may have that the weights it starts from lack: the option, its value without, and where it is.
-_ADDED = (("laws", 0, "unroll.law_shift."), ("bound", 2, "heads.parts."))
+_ADDED = (("laws", 0, "unroll.laws."), ("bound", 2, "heads.parts."))
 
 
 class PushTTask:
@@ -97,8 +97,8 @@ class PushTTask:
 _FIGURES = """\
 `*_px` and `*_deg` are board pixels and degrees. `decode_*` is what is read of single frames: of random scenes in the
 phases `scenes`, of trajectories elsewhere. `turn_*` is after one block of five actions, over blocks that moved the
-tee by more than 3 px; where the unroll is told of other laws of physics, `shifted_*` is so under those, over
-disturbed actions, and `unaware_*` without being told of them. `likeliest_off` and `nearest_off` are distances of an
+tee by more than 3 px; `told_*` is so under other laws of physics, over disturbed actions, where the unroll is told of
+those laws, and `unaware_*` where it is not. `likeliest_off` and `nearest_off` are distances of an
 action from the likeliest and from the nearest of the prior's plans, over their first blocks; `val_nll` is their
 negative log-likelihood over the plan's length, steps past the goal counting 0. `val_effect` is the cross-entropy of
 telling whether the block moves, in nats; `code_perplexity` is over all pairs of slots. `train_*` and `samples_per_s`

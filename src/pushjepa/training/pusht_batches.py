@@ -17,7 +17,7 @@ from pushjepa.pusht.branches import make_branches, make_shifted_branches
 from pushjepa.pusht.collect import MOVED, Trajectories
 from pushjepa.pusht.geometry import OUTLINE, clearance, place
 from pushjepa.pusht.scene import PushTScene
-from pushjepa.pusht.simulator import Array, PushTPhysics, tell_laws
+from pushjepa.pusht.simulator import Array, tell_laws
 from pushjepa.training.batches import VALIDATION_SHARE, Batches, PhaseData, frames_at_once
 from pushjepa.training.modules import SceneBatch
 from pushjepa.training.presets import PhaseConfig
@@ -216,56 +216,34 @@ class PushTGoals(Batches[GoalBatch]):
         return GoalBatch(_float(states), _float(before), _float(plans), torch.from_numpy(known))
 
 
-class ShiftedWindows:
-    """Windows of branches that were played under other laws, and what there is to tell of the laws of each.
-
-    Args:
-        branches: where they are cut from.
-        laws: of each branch.
-        history, frameskip: see :class:`PushTWindows`.
-    """
-
-    def __init__(self, branches: Trajectories, laws: list[PushTPhysics], history: int, frameskip: int) -> None:
-        self._windows = PushTWindows(branches, history, frameskip)
-        self._told = np.repeat(np.stack([tell_laws(physics) for physics in laws]), branches.lengths, axis=0)
-
-    def extend(self, batch: PushTBatch, rng: np.random.Generator, count: int, moved: float) -> PushTBatch:
-        """A batch under the standard laws with ``count`` of these windows behind it."""
-        windows = self._windows.sample(rng, count, moved)
-        _, others = self._windows.at(windows)
-        told = _float(self._told[self._windows.now[windows]])
-        laws = torch.cat([told.new_zeros(len(batch.states), told.shape[1]), told])
-        parts = (torch.cat([ours, theirs]) for ours, theirs in zip(batch[:-1], others[:-1], strict=True))
-        return PushTBatch(*parts)._replace(laws=laws)
-
-
 class PushTTurns(Batches[PushTBatch]):
     """Windows without frames, for the unroll alone; their states are blurred as a frame would blur them.
 
-    With ``flip`` the board is turned and mirrored at random, as in :class:`PushTGoals`.
+    With ``flip`` the board is turned and mirrored at random, as in :class:`PushTGoals`. Under other laws it is turned
+    only: not every shape is its own mirror image.
 
     Args:
         windows: where turns are drawn from.
-        phase: its ``batch``, ``moved``, ``flip``, ``blur`` and ``shifted``.
+        phase: its ``batch``, ``moved``, ``flip`` and ``blur``.
         seed: of the draws.
-        shifted: windows under other laws, from which the share ``phase.shifted`` is drawn.
+        laws: (M, C) what there is to tell of the laws under which each row of ``windows`` was played; None for the
+            standard ones.
     """
 
     def __init__(
-        self, windows: PushTWindows, phase: PhaseConfig, seed: int, shifted: ShiftedWindows | None = None
+        self, windows: PushTWindows, phase: PhaseConfig, seed: int, laws: NDArray[np.float32] | None = None
     ) -> None:
         super().__init__(phase.batch, seed)
-        self._windows, self._phase, self._shifted = windows, phase, shifted
+        self._windows, self._phase, self._laws = windows, phase, laws
 
     def make(self, rng: np.random.Generator, size: int) -> PushTBatch:
-        other = round(self._phase.shifted * size) if self._shifted is not None else 0
-        _, batch = self._windows.at(self._windows.sample(rng, size - other, self._phase.moved))
-        if self._shifted is not None:
-            batch = self._shifted.extend(batch, rng, other, self._phase.moved)
+        windows = self._windows.sample(rng, size, self._phase.moved)
+        _, batch = self._windows.at(windows)
         if self._phase.flip:
-            quarters, mirrored = rng.integers(4, size=size), rng.random(size) < 0.5
-            mirrored[size - other :] = False  # not every shape is its own mirror image
-            batch = turn_batch(batch, quarters, mirrored)
+            mirrored = (rng.random(size) < 0.5) & (self._laws is None)
+            batch = turn_batch(batch, rng.integers(4, size=size), mirrored)
+        if self._laws is not None:
+            batch = batch._replace(laws=_float(self._laws[self._windows.now[windows]]))
         return batch._replace(items=batch.states + _float(blur(rng, tuple(batch.states.shape), self._phase.blur)))
 
 
@@ -342,7 +320,8 @@ def build_pusht_data(
     config = model.config
     split = len(trajectories) - max(1, int(len(trajectories) * VALIDATION_SHARE))
     training = trajectories.take(0, min(split, phase.episodes or split))
-    parts = with_branches(training, phase.branches, seed), trajectories.take(split, len(trajectories))
+    beside = 0 if phase.kind == "laws" else phase.branches
+    parts = with_branches(training, beside, seed), trajectories.take(split, len(trajectories))
     pair: list[Batches[Any]] = []
     for offset, part in enumerate(parts):
         windows = PushTWindows(part, config.history, config.frameskip)
@@ -351,10 +330,13 @@ def build_pusht_data(
         elif phase.kind == "joint":
             pair.append(PushTFrames(windows, config.frame_size, phase, seed + offset))
         elif phase.kind == "turns":
+            pair.append(PushTTurns(windows, phase, seed + offset))
+        elif phase.kind == "laws":
             # Validation needs no more branches than it looks at windows.
-            source, count = (parts[1], min(phase.branches, phase.validation)) if offset else (training, phase.branches)
-            others = shifted_windows(source, count, config, seed + offset) if phase.shifted else None
-            pair.append(PushTTurns(windows, phase, seed + offset, others))
+            source, count = (part, min(phase.branches, phase.validation)) if offset else (training, phase.branches)
+            branches, told = play_shifted(source, count, seed + offset)
+            windows = PushTWindows(branches, config.history, config.frameskip)
+            pair.append(PushTTurns(windows, phase, seed + offset, told))
         elif phase.kind == "prior":
             pair.append(PushTGoals(part, (config.prior_blocks, config.frameskip), phase, seed + offset))
         else:
@@ -373,13 +355,13 @@ def with_branches(trajectories: Trajectories, count: int, seed: int) -> Trajecto
     return Trajectories.join([trajectories, branches])
 
 
-def shifted_windows(trajectories: Trajectories, count: int, config: MechConfig, seed: int) -> ShiftedWindows:
-    """Windows of ``count`` branches under other laws."""
+def play_shifted(trajectories: Trajectories, count: int, seed: int) -> tuple[Trajectories, NDArray[np.float32]]:
+    """``count`` branches under other laws, and what there is to tell of the laws of each of their rows (M, C)."""
     with tqdm(total=count, desc="playing under other laws") as bar:
         branches, laws = make_shifted_branches(
             trajectories, count, seed, progress=lambda done, _: bar.update(done - bar.n)
         )
-    return ShiftedWindows(branches, laws, config.history, config.frameskip)
+    return branches, np.repeat(np.stack([tell_laws(physics) for physics in laws]), branches.lengths, axis=0)
 
 
 def _float(array: NDArray[np.floating]) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from pushjepa.data.store import EpisodeStore
 from pushjepa.nets import JEPA, ModelConfig
@@ -61,12 +62,18 @@ class RelayTask:
 
 
 def load_weights(model: JEPA, folder: Path) -> None:
-    """Load a checkpoint folder's weights into ``model``, strictly.
+    """Load a checkpoint folder's weights into ``model``, strictly; they may lack what other laws change.
 
     Raises:
         ValueError: the checkpoint is of another architecture, or a file of it is missing or mismatched.
     """
     config = read_config(folder, weights_only=True)
     verify(folder, config, weights_only=True)
-    refuse_other(folder, ModelConfig.from_dict(config["model"]).to_dict(), model.config.to_dict())
-    model.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
+    sizes, wanted = ModelConfig.from_dict(config["model"]).to_dict(), model.config.to_dict()
+    added: dict[str, Tensor] = {}
+    if not sizes["laws"] and wanted["laws"]:
+        sizes["laws"] = wanted["laws"]
+        added = {name: value for name, value in model.state_dict().items() if name.startswith("unroll.laws.")}
+    refuse_other(folder, sizes, wanted)
+    found = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
+    model.load_state_dict(added | found)

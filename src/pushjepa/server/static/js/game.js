@@ -4,6 +4,7 @@
 import { Match } from "./match.js";
 
 const KEPT = "pushjepa.match"; // this tab's match, so that a reload comes back to it
+const MODE = "pushjepa.mode"; // whether policies shall adapt, for this person's next matches
 const RELOADED = "pushjepa.reloaded";
 const BUSY_MS = 3000; // before a busy server is asked again
 const LOADING_MS = 1500; // before it is asked again whether the model is loaded
@@ -20,6 +21,7 @@ export class Game extends EventTarget {
   sent = false; // a turn is on its way to the server
   stuck = false; // a policy failed; asking again may help
   changing = false; // other laws are on their way to the server
+  steering = null; // the mode that the policies' minds are asked to take, until they have
   resumes = true; // come back to the kept match once there is a connection
   #connection;
   #trace = null; // of the plan whose turn_result is still to come
@@ -44,13 +46,18 @@ export class Game extends EventTarget {
     return sessionStorage.getItem(KEPT);
   }
 
+  /** How policies that can adapt shall go about it: "adaptive" or "frozen". */
+  get mode() {
+    return localStorage.getItem(MODE) === "frozen" ? "frozen" : "adaptive";
+  }
+
   /** Start a match; the fields are those of new_match. */
   newMatch(choice) {
-    this.#request({ type: "new_match", ...choice });
+    this.#request({ type: "new_match", mode: this.mode, ...choice });
   }
 
   resume(matchId) {
-    this.#request({ type: "resume", match_id: matchId });
+    this.#request({ type: "resume", match_id: matchId, mode: this.mode });
   }
 
   /** Play the person's turn. A second GO before the answer is not sent. */
@@ -83,6 +90,23 @@ export class Game extends EventTarget {
     this.#changed();
   }
 
+  /** Let the policies of this match adapt, or freeze them; the next match begins like that too. */
+  adapt(mode) {
+    localStorage.setItem(MODE, mode);
+    this.#steer({ type: "adapt", mode }, mode);
+  }
+
+  /** Let the policies of this match forget what they adapted. */
+  restore() {
+    this.#steer({ type: "restore" }, this.steering ?? this.match?.minds.values().next().value?.mode ?? this.mode);
+  }
+
+  #steer(message, mode) {
+    if (!this.match) return;
+    this.steering = this.#connection.send({ ...message, match_id: this.match.match_id }) ? mode : null;
+    this.#changed();
+  }
+
   /** Ask a policy again that failed. */
   askAgain() {
     this.stuck = false;
@@ -107,7 +131,7 @@ export class Game extends EventTarget {
     if (state === "open") {
       this.#connection.send({ type: "hello" });
       if (this.kept && this.resumes) this.resume(this.kept);
-    } else [this.sent, this.changing] = [false, false];
+    } else [this.sent, this.changing, this.steering] = [false, false, null];
     this.#changed();
   }
 
@@ -131,7 +155,8 @@ export class Game extends EventTarget {
       const before = this.match;
       this.match = new Match(message);
       sessionStorage.setItem(KEPT, message.match_id);
-      [this.thinking, this.sent, this.stuck, this.changing, this.#plan, this.#trace] = [false, false, false, false, null, null];
+      [this.thinking, this.sent, this.stuck, this.changing] = [false, false, false, false];
+      [this.steering, this.#plan, this.#trace] = [null, null, null];
       const same = before?.match_id === message.match_id;
       if (same) carryOver(before, this.match);
       this.say(null);
@@ -156,6 +181,10 @@ export class Game extends EventTarget {
       Object.assign(this.match, { changes, laws });
       this.changing = false;
     },
+    mind: (message) => {
+      this.match.minds.set(message.side, message);
+      this.steering = null;
+    },
     match_over: ({ winner, standing }) => {
       this.match.result = { winner, standing };
     },
@@ -167,8 +196,8 @@ export class Game extends EventTarget {
   };
 
   #fail({ code, message }) {
-    if (this.changing && !["busy", "opponent_failed", "unknown_match"].includes(code)) {
-      this.changing = false; // the laws stay as they are, and so does all that was asked for besides
+    if ((this.changing || this.steering) && !["busy", "opponent_failed", "unknown_match"].includes(code)) {
+      [this.changing, this.steering] = [false, null]; // all stays as it is, what was asked for besides included
       return this.say(sentence(message));
     }
     this.sent = false;
@@ -186,7 +215,7 @@ export class Game extends EventTarget {
 
   /** What to ask a server that was busy. A turn may have been played all the same, so that is looked up, not sent twice. */
   #again() {
-    return this.#last.type === "human_turn" ? { type: "resume", match_id: this.match.match_id } : this.#last;
+    return this.#last.type === "human_turn" ? { type: "resume", match_id: this.match.match_id, mode: this.mode } : this.#last;
   }
 
   /** The match of this tab is gone from the server; the page goes on without it. */
@@ -217,6 +246,7 @@ function carryOver(before, now) {
     if (now.history[index]) now.history[index].trace ??= turn.trace;
   }
   for (const [turn, view] of before.decoded) now.decoded.set(turn, view);
+  for (const [side, mind] of before.minds) now.minds.set(side, mind);
   now.openingOdds ??= before.openingOdds;
 }
 

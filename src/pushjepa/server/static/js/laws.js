@@ -29,6 +29,26 @@ export const PRESETS = [
 
 export const shapeTitle = (name) => SHAPES[name] ?? name;
 
+const times = (value, standard) => {
+  const share = value / standard;
+  return `${Number(share.toFixed(share >= 9.5 ? 0 : share < 0.1 ? 2 : 1))}×`;
+};
+const BELIEVED = {
+  block_mass: (...pair) => `the block ${times(...pair)} as heavy`,
+  block_scale: (...pair) => `the block ${times(...pair)} as large`,
+  block_friction: (...pair) => `the block ${times(...pair)} as rough`,
+  block_shape: (shape) => `the block shaped like a ${shape === "tee" ? "T" : shape}`,
+  damping: (value) => `a floor that keeps ${Math.round(100 * value)}% of speed a second`,
+  agent_speed: (...pair) => `agents ${times(...pair)} as fast`,
+  agent_force: (...pair) => `agents ${times(...pair)} as strong`,
+};
+
+/** What a policy believes about the laws, in words beside the standard ones. */
+export function beliefWords(beliefs) {
+  if (!beliefs.length) return "the standard laws";
+  return beliefs.map(({ name, value, standard }) => BELIEVED[name]?.(value, standard) ?? `${name} ${value}`).join(", ");
+}
+
 /** The standard laws; null as long as the server has not told them. */
 export function usualLaws(welcome) {
   if (!welcome?.laws) return null;

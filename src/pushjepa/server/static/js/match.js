@@ -14,6 +14,7 @@ export class Match {
     this.history = [];
     for (const turn of state.history) this.add(turn);
     this.openingOdds = state.turn === 0 ? state.odds : null;
+    this.minds = new Map(); // by side, the newest mind message of a policy that adapts
     this.decoded = new Map(); // what the model read off the frame after so many turns: { state, error }
   }
 

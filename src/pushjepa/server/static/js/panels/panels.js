@@ -17,12 +17,13 @@ const LINK_WORDS = { connecting: "Connecting", open: "Connected", lost: "Reconne
 export class Panels {
   #timeline;
   #laws;
+  #adaptation;
   #built = "";
   #spoken = { match: null, turns: 0, headline: "" };
   #gameWords = null;
 
-  constructor(timeline, laws) {
-    [this.#timeline, this.#laws] = [timeline, laws];
+  constructor(timeline, laws, adaptation) {
+    [this.#timeline, this.#laws, this.#adaptation] = [timeline, laws, adaptation];
     $("notice-close").addEventListener("click", () => this.notice(null));
   }
 
@@ -57,6 +58,7 @@ export class Panels {
     this.#build(page, count);
     this.#timeline.build(match, names, usualLaws(page.welcome));
     this.#laws.update(page);
+    this.#adaptation.update(page);
     showTurn(turnWords(page));
     this.#buttons(page);
     this.#overBoard(page);

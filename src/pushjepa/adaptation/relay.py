@@ -1,0 +1,85 @@
+"""A player of the game that adapts to the laws of physics while it plays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pushjepa.adaptation.inference import LawSpace
+from pushjepa.adaptation.system_m import Event, Moment, SystemM, Told, live
+from pushjepa.physics import BLOCK_SHAPES, LAWS
+from pushjepa.planning.plan import Plan
+from pushjepa.planning.policies import PlanningPolicy
+from pushjepa.relay.contract import Observation, Side, last_history
+from pushjepa.runtime.contract import Context, FloatArray
+
+#: Where the numbers of :func:`pushjepa.physics.tell_laws` may lie: as far as training went.
+GAME_LAWS = LawSpace(
+    low=np.array([-0.95, -1.05, -0.85, -0.6, -2.1, -1.85, *[0.0] * (len(BLOCK_SHAPES) - 1)]),
+    high=np.array([0.42, 0.85, 1.3, 1.0, 1.0, 0.55, *[1.0] * (len(BLOCK_SHAPES) - 1)]),
+    shapes=len(BLOCK_SHAPES) - 1,
+)
+assert len(GAME_LAWS.low) == LAWS
+
+
+class AdaptivePlanner(PlanningPolicy):
+    """A planner whose world model lives through the match in System M: it plans with the laws that it believes in.
+
+    An instance plays one match. It is told the whole match so far with every observation, and takes up what is new;
+    an observation that does not go on from the one before begins another match.
+
+    Args:
+        mind: with the world model; of this match alone.
+        side: its seat.
+        settings: the further arguments of :class:`~pushjepa.planning.PlanningPolicy`.
+    """
+
+    def __init__(self, mind: SystemM, side: Side, **settings: Any) -> None:
+        super().__init__(Told(mind), side, **settings)
+        self.mind = mind
+        self._latents: list[FloatArray] = []
+        self._start: NDArray[Any] = np.empty(0)  # the first frame, and the blocks since: which match it is
+        self._blocks: NDArray[Any] = np.empty(0)
+
+    def plan(self, observation: Observation, *args: Any, **settings: Any) -> Plan:
+        """Live through what happened since the last turn, then search for the best one."""
+        self.follow(observation)
+        return super().plan(observation, *args, **settings)
+
+    def follow(self, observation: Observation) -> list[Event]:
+        """Live through the turns of the match that are new, both sides'; what happened at each."""
+        frames = self._seen(observation)
+        if not self._goes_on(frames, observation):
+            self._latents = []
+            self.mind.reset()
+        known = len(self._latents)
+        if known == len(frames):
+            return []
+        self._start, self._blocks = frames[0], observation.blocks
+        self._latents += list(self.model.encode(frames[known:]))
+        moments = [self._moment(observation, turn) for turn in range(max(0, known - 1), len(frames) - 1)]
+        seen = iter(range(max(1, known), len(frames)))
+        return live(self.mind, moments, lambda _: self._latents[next(seen)])
+
+    def _goes_on(self, frames: NDArray[Any], observation: Observation) -> bool:
+        """Whether an observation is of the match that is lived through, and not of another."""
+        known = len(self._latents)
+        if not known or len(frames) < known:
+            return not known
+        played = observation.blocks[: known - 1]
+        return np.array_equal(frames[0], self._start) and np.array_equal(played, self._blocks)
+
+    def _moment(self, observation: Observation, turn: int) -> Moment:
+        """Boundary ``turn`` with the block that follows it."""
+        past = self._past(observation, turn)
+        return Moment(past, observation.blocks[turn].astype(np.float32), int(observation.actors[turn]))
+
+    def _past(self, observation: Observation, turn: int) -> Context:
+        latents = np.stack(self._latents[: turn + 1])
+        past = last_history(latents, observation.blocks[:turn], observation.actors[:turn], self.model.spec.history)
+        return Context(past.items.astype(np.float32), past.blocks, past.actors)
+
+    def _context(self, observation: Observation) -> Context:
+        return self._past(observation, len(self._latents) - 1)
