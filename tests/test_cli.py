@@ -122,6 +122,12 @@ def test_documented_make_target_exists(target: str) -> None:
         (["adapt", "eval", "game", "--memory", "x"], "begin with; ask for that too"),
         (["adapt", "eval", "game", "--forgetting"], "the option forgetting means nothing to game"),
         (["adapt", "eval", "pusht", "--pairs", "100"], "the option pairs means nothing to pusht"),
+        (["adapt", "calibrate", "game", "--episodes", "3"], "the option episodes means nothing to game"),
+        (["adapt", "calibrate", "pusht", "--pairs", "3"], "means nothing to pusht; see pushjepa adapt calibrate"),
+        (
+            ["adapt", "film", "--shift", "mud", "--task", "game", "--out", "a.gif", "--receding", "2"],
+            "the option receding means nothing to game; see pushjepa adapt film",
+        ),
         (["adapt", "eval", "pusht", "--no-infer"], "name the weights to learn with --learn"),
         (["adapt", "eval", "pusht", "--data", "{tmp}/none.h5"], "no such file"),
         (["adapt", "remember", "--shift", "moon", "--name", "x"], "unknown shift 'moon'"),

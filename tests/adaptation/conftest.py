@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pushjepa.adaptation import LawSpace, Moment, Transition, Usual
+from pushjepa.adaptation import LawSpace, Moment, Seen, Transition, Usual
 from pushjepa.relay.contract import last_history
 from pushjepa.runtime.contract import Context, ModelSpec
 
@@ -94,7 +94,7 @@ class Episode:
         after = moved(state, moment.block[None], self._laws[None]) + self.missing
         self.latents.append((after / 100).astype(np.float32))
         self.blocks.append(moment.block)
-        return self.latents[-1]
+        return Seen(self.latents[-1])
 
 
 def transitions(laws, count, seed=0):
@@ -102,7 +102,7 @@ def transitions(laws, count, seed=0):
     episode, found = Episode(seed), []
     for moment in episode.moments([laws] * count):
         earlier = moment.context.blocks[-1]
-        after = episode.see(moment)
+        after = episode.see(moment).latents
         state = after[0].astype(np.float64) * 100
         found.append(Transition(moment.context.latents[-1], earlier, moment.block, 0, state, moment.context, after))
     return found

@@ -279,7 +279,7 @@ def test_under_the_standard_laws_there_is_nothing_of_laws_to_learn(make):
 
 
 def test_a_mind_can_learn_with_it(make, toys):
-    from pushjepa.adaptation import LawSpace, Moment, Options, SystemM, live
+    from pushjepa.adaptation import LawSpace, Moment, Options, Seen, SystemM, live
 
     model = make("slots")
     teacher = teacher_of(model, "predictor-last", 0.2)
@@ -293,7 +293,7 @@ def test_a_mind_can_learn_with_it(make, toys):
         Options(gain=1e9, seconds=60.0, steps=1),
         WeightLearner("predictor-last", rate=1e-2, steps=20),
     )
-    events = live(mind, moments, lambda _: next(after).after)
+    events = live(mind, moments, lambda _: Seen(next(after).after))
     assert "learn" in [event.act for event in events]
     assert max(event.steps for event in events) == 20
     mind.restore()

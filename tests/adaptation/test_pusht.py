@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +14,9 @@ pytest.importorskip("stable_worldmodel", reason="stable-worldmodel is not instal
 
 from pushjepa.adaptation import Options, SystemM
 from pushjepa.adaptation.pusht import PUSHT_LAWS, AdaptivePolicy
+from pushjepa.adaptation.relooking import Relooking, given_of
 from pushjepa.planning import Budget
-from pushjepa.pusht.adapters import BlockPlanner
+from pushjepa.pusht.adapters import BlockPlanner, state_cost
 from pushjepa.pusht.stable import PlanConfig
 
 
@@ -34,9 +36,9 @@ def observation(numbers, **more):
 def make(toys):
     """A policy over the toy, for so many environments, each with its own mind and its own model."""
 
-    def make(count=1, **options):
+    def make(count=1, model=toys.Toy, **options):
         def mind(index):
-            return SystemM(toys.Toy(), toys.usual, toys.space, Options(seconds=60.0, **options))
+            return SystemM(model(), toys.usual, toys.space, Options(seconds=60.0, **options))
 
         planner = BlockPlanner(toys.Toy(), Budget(4, 1))
         policy = AdaptivePolicy(mind, planner, planner, PlanConfig(2, 1, action_block=5, warm_start=False))
@@ -119,6 +121,40 @@ def test_each_mind_s_own_world_is_planned_in(make):
     assert all(one is None for one in first)
     assert all(one[0] == 0.5 for one in second)
     assert len(first) == len(second)
+
+
+def test_a_mind_that_comes_to_look_otherwise_sees_past_and_goal_so(make, toys):
+    """The toy's second look adds a px to the agent's x, so that who looked can be told from what is known."""
+
+    class Twice(toys.Toy):
+        spec = replace(toys.Toy.spec, visible=(1,))
+
+        def look(self, frames):
+            latents = self.encode(frames)
+            latents[..., 0] += 0.01
+            return latents, np.zeros((len(frames), 3), dtype=np.float32)
+
+    policy = make(2, model=Twice, adapt=False)
+    for step in range(11):
+        policy.get_action(observation([step, 100 + step]))
+    policy.minds[1].model = Relooking(policy.minds[1].model)
+    planned = [[], []]
+    for mind, asked in zip(policy.minds, planned, strict=True):
+        given = given_of(mind.model)
+        rollout = given.rollout
+        given.rollout = lambda *args, asked=asked, rollout=rollout: (asked.append(args), rollout(*args))[1]
+    goals = []
+    policy.planner.sight.cost = lambda state, latent: (goals.append(latent[0, 0] * 100), state_cost(state, latent))[1]
+    for step in range(11, 16):
+        policy.get_action(observation([step, 100 + step]))
+    lived = [[np.round(args[0].latents[:, 0, 0] * 100).tolist() for args in asked] for asked in planned]
+    assert [0, 5, 10] in lived[0]
+    assert [101, 106, 111] in lived[1]
+    assert [100, 105, 110] in lived[1], "what the model as given would have foreseen"
+    searched = [[args[0].latents[-1, 0, 0] * 100 for args in asked if len(args[1]) == 4] for asked in planned]
+    assert {round(float(x)) for x in searched[0]} == {15}
+    assert {round(float(x)) for x in searched[1]} == {116}
+    assert np.round(goals[-2:]).tolist() == [200, 201]
 
 
 def test_who_has_ended_lives_through_nothing_more(make):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pushjepa.adaptation import Options, SystemM
 from pushjepa.adaptation.relay import GAME_LAWS, AdaptivePlanner
+from pushjepa.adaptation.relooking import Relooking
 from pushjepa.adaptation.seats import make_adaptive
-from pushjepa.physics import Physics
+from pushjepa.physics import VISIBLE, Physics
 from pushjepa.planning import Budget
 from pushjepa.relay import Match, MatchSetup
 
@@ -57,7 +60,10 @@ def test_each_boundary_is_lived_through_once_and_in_order(make, glider):
     assert [event.turn for event in policy.mind.events] == [1, 2, 3, 4, 5, 6]
     for turn, (moment, after) in enumerate(zip(moments, seen, strict=True)):
         assert (moment.context.latents[-1] == latents[turn]).all()
-        assert (after == latents[turn + 1]).all()
+        assert (after.latents == latents[turn + 1]).all()
+        assert (after.frame == match.frames(128)[turn + 1]).all()
+        assert (moment.frames[-1] == match.frames(128)[turn]).all()
+        assert (glider.encode(moment.frames) == moment.context.latents).all()
         assert (moment.block == match.joint_blocks()[turn]).all()
         assert moment.actor == match.actors[turn]
         if turn:
@@ -87,6 +93,51 @@ def test_slow_agents_are_noticed_and_planned_with(make):
     policy.act(match.observation(policy), np.random.default_rng(0))
     assert told
     assert all((one == policy.mind.told).all() for one in told)
+
+
+def test_a_mind_that_comes_to_look_otherwise_sees_the_whole_match_so(glider):
+    """The second look moves the block 20 px to the right, so that who looked can be told from what is known."""
+
+    class Twice(type(glider)):
+        spec = replace(glider.spec, visible=VISIBLE)
+
+        def look(self, frames):
+            latents = self.encode(frames)
+            latents[..., 4] += 20.0 / 256
+            return latents, np.zeros((len(frames), glider.spec.laws), dtype=np.float32)
+
+    model = Twice()
+    policy = AdaptivePlanner(SystemM(model, glider.usual, GAME_LAWS, Options(adapt=False)), "p1", budget=Budget(4, 1))
+    match = match_of(6)
+    first = model.encode(match.frames(128))
+    policy.follow(match.observation(policy))
+    # Of the two boundaries that are lived through next, the second is looked at in the other way.
+    modulate, mind = policy.mind.modulate, policy.mind
+    moments, _ = spied(policy)
+
+    def turn_to_the_second_look(seen):
+        event = modulate(seen)
+        mind.model = Relooking(model)
+        return event
+
+    mind.modulate = turn_to_the_second_look
+    rng = np.random.default_rng(1)
+    for _ in range(2):
+        match.play(rng.uniform(-1, 1, (5, 2)))
+    policy.follow(match.observation(policy))
+    assert [len(moments)] == [2]
+    assert (moments[0].context.latents == first[4:7]).all()
+    again = model.look(match.frames(128))[0]
+    assert (moments[1].context.latents == again[5:8]).all()
+    asked, rollout = [], model.rollout
+    model.rollout = lambda *args: (asked.append(args[0].latents), rollout(*args))[1]
+    policy.act(match.observation(policy), rng)
+    assert asked
+    assert all((latents == again[6:9]).all() for latents in asked)
+    mind.restore()
+    asked.clear()
+    policy.act(match.observation(policy), rng)
+    assert all((latents == model.encode(match.frames(128)[6:9])).all() for latents in asked)
 
 
 @pytest.mark.parametrize("turns", [0, 2, 4, 6], ids=lambda turns: f"asked-again-at-{turns}")

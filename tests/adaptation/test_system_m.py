@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pushjepa.adaptation import Options, SystemM, live
+from pushjepa.adaptation import Options, Seen, SystemM, live
 from pushjepa.adaptation.system_m import Told
 
 NONE, SLOW, FAST = [0.0, 0.0, 0.0], [-0.7, 0.0, 0.0], [0.6, 0.0, 0.0]
@@ -332,10 +332,10 @@ def test_the_same_play_is_lived_through_alike(toys, make):
 def test_a_frame_cannot_be_scored_without_a_prediction_or_twice(toys, make):
     mind, episode = make(), toys.Episode()
     with pytest.raises(ValueError, match="no prediction to score"):
-        mind.modulate(episode.latents[0])
+        mind.modulate(Seen(episode.latents[0]))
     play(mind, episode, (NONE, 1))
     with pytest.raises(ValueError, match="no prediction to score"):
-        mind.modulate(episode.latents[1])
+        mind.modulate(Seen(episode.latents[1]))
 
 
 def test_a_model_of_one_world_is_refused(toys):

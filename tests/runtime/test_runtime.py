@@ -253,7 +253,7 @@ def test_unknown_backends_and_devices_are_refused(folder: Path) -> None:
 def lawful(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model that can be told of other laws, awake in all its parts."""
     torch.manual_seed(1)
-    net = JEPA(replace(CONFIG, laws=8))
+    net = JEPA(replace(CONFIG, laws=8, visible=(1, 6, 7)))
     for parameter in net.parameters():
         if parameter.ndim == 2 and not parameter.any():
             nn.init.normal_(parameter, std=0.01)
@@ -289,6 +289,31 @@ def test_what_each_of_many_laws_would_lead_to_is_the_unrolls_end(lawful: Path) -
     assert np.abs(ours.foresee(latents, earlier, blocks, actors, laws) - found).max() < 0.05  # px
     alone = theirs.foresee(latents[1:2], earlier[1:2], blocks[1:2], actors[1:2], laws[1:2])
     assert np.abs(alone - found[1:2]).max() < 1e-3
+
+
+def test_both_backends_look_alike_a_second_time(lawful: Path) -> None:
+    ours, theirs = (load_model(lawful, backend=backend, threads=1) for backend in ("onnx", "torch"))
+    assert ours.spec.visible == theirs.spec.visible == (1, 6, 7)
+    frames = real_frames(32, 5)
+    latents, told = theirs.look(frames)
+    assert (latents.shape, told.shape) == ((5, 1, 16), (5, 8))
+    assert not told[:, [0, 2, 3, 4, 5]].any(), "no frame shows these"
+    assert told[:, [1, 6, 7]].all()
+    assert np.abs(latents - theirs.encode(frames)).max() > 0.1, "it is an encoder of its own"
+    for found, wanted in zip(ours.look(frames), (latents, told), strict=True):
+        assert np.abs(found - wanted).max() < 1e-4
+    one = ours.look(frames[2:3])
+    assert np.abs(one[0] - latents[2:3]).max() < 1e-4
+    with pytest.raises(ValueError, match="frames must be"):
+        ours.look(frames[:, :16])
+
+
+def test_a_model_without_a_second_look_refuses_one(folder: Path) -> None:
+    model = load_model(folder, threads=1)
+    assert model.spec.visible == ()
+    assert not (folder / "look.onnx").exists()
+    with pytest.raises(ValueError, match="no second look"):
+        model.look(real_frames(32, 1))
 
 
 def test_laws_are_refused_by_a_model_that_knows_one_world(folder: Path, lawful: Path) -> None:

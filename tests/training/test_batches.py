@@ -7,13 +7,22 @@ import pytest
 import torch
 
 from pushjepa.data import EpisodeStore
+from pushjepa.data.scenes import scenes_clear
 from pushjepa.data.shifted import make_shifted_episodes
 from pushjepa.nets import JEPA
-from pushjepa.physics import Board, Physics, tell_laws
+from pushjepa.physics import VISIBLE, Board, Physics, block_parts, guess_laws, tell_laws
 from pushjepa.physics.constants import AGENTS
 from pushjepa.relay.scene import Scene
 from pushjepa.relay.stages import STAGES, get_stage
-from pushjepa.training.batches import FrameWindows, LatentWindows, SceneBatches, Turns, encode_episodes, stage_numbers
+from pushjepa.training.batches import (
+    FrameWindows,
+    LatentWindows,
+    OtherScenes,
+    SceneBatches,
+    Turns,
+    encode_episodes,
+    stage_numbers,
+)
 from pushjepa.training.presets import PhaseConfig, Preset
 
 PHASE = PhaseConfig("joint", steps=4, batch=16, learning_rate=1e-3)
@@ -102,6 +111,24 @@ def test_cached_latents_are_those_of_the_drawn_frames(store: EpisodeStore, tiny:
     model.eval()
     fresh = model.encode(torch.from_numpy(frame[None]))[0]
     torch.testing.assert_close(cached.items[row, place], fresh, atol=1e-4, rtol=1e-4)
+
+
+def test_scenes_of_other_blocks_are_shown_as_they_are_and_as_known_ones() -> None:
+    scenes = OtherScenes(("open", "gate"), 64, 40, seed=2)
+    batch = scenes[3]
+    assert all(torch.equal(a, b) for a, b in zip(batch, scenes[3], strict=True))
+    assert len(batch.laws.unique(dim=0)) > 2
+    assert 0 < int(batch.headed.sum()) < 40
+    for row in range(40):
+        stage, state = STAGES[list(STAGES)[int(batch.stage[row])]], batch.states[row].numpy().astype(np.float64)
+        physics = guess_laws(batch.laws[row].numpy())
+        drawn = Scene(stage, 64, physics.block_shape, physics.block_scale).draw(state)
+        assert np.abs(batch.frames[row].numpy().astype(int) - drawn).mean() < 0.5
+        assert np.abs(batch.plain[row].numpy().astype(int) - Scene(stage, 64).draw(state)).mean() < 0.5
+        assert bool(batch.headed[row]) == (physics.block_shape == "tee")
+        assert scenes_clear(state[None], stage, block_parts(physics.block_shape, physics.block_scale)).all()
+        unseen = [index for index in range(len(batch.laws[row])) if index not in VISIBLE]
+        assert not batch.laws[row][unseen].any()
 
 
 def test_every_turn_is_told_of_the_laws_it_was_played_under() -> None:

@@ -9,7 +9,14 @@ import torch
 from torch import nn
 
 from pushjepa.nets import JEPA, encode_state
-from pushjepa.training.modules import SMOOTH, JointPhase, LatentsPhase, build_optimizer, distance_loss
+from pushjepa.training.modules import (
+    SMOOTH,
+    JointPhase,
+    LatentsPhase,
+    build_optimizer,
+    distance_loss,
+    match_loss,
+)
 from pushjepa.training.presets import LossWeights, PhaseConfig, Preset
 
 PHASE = PhaseConfig("joint", steps=4, batch=16, learning_rate=1e-3)
@@ -76,3 +83,13 @@ def test_a_phase_may_weigh_sigreg_its_own_way(tiny: Preset) -> None:
     model = JEPA(tiny.model)
     assert JointPhase(model, PHASE, LossWeights(sigreg=0.5), seed=0).sigreg_weight() == 0.5
     assert JointPhase(model, replace(PHASE, sigreg=0.0), LossWeights(sigreg=0.5), seed=0).sigreg_weight() == 0.0
+
+
+def test_latents_are_matched_where_they_count_alone():
+    latents, wanted = torch.zeros(3, 2, 4), torch.ones(3, 2, 4)
+    wanted[2] = 3.0
+    assert match_loss(latents, wanted, torch.tensor([True, False, True])).item() == 5.0
+    nothing = match_loss(latents.requires_grad_(), wanted, torch.zeros(3, dtype=torch.bool))
+    nothing.backward()
+    assert nothing.item() == 0.0
+    assert not latents.grad.any()

@@ -6,18 +6,21 @@ from pushjepa.training.presets import load_preset, parse_preset, preset_names
 
 TURNS = "[[phase]]\nkind = 'turns'\nsteps = 1\nbatch = 1\nlearning_rate = 1\n"
 LAWS_PHASE = TURNS.replace("turns", "laws")
+SCENES_PHASE = TURNS.replace("turns", "scenes")
+LOOKS_PHASE = TURNS.replace("turns", "looks")
+PUSHT_LOOKS = f"task = 'pusht'\n[model]\nlaws = 12\nvisible = {[1, *range(6, 12)]}\n" + LOOKS_PHASE
 PUSHT_TURNS = "task = 'pusht'\n[model]\nlaws = {}\n" + TURNS
 
 
 def test_every_shipped_preset_reads_and_names_its_phases() -> None:
     pusht = ["scenes", "scenes", "turns", "latents", "prior"]
     recipes = {
-        "compact": ["scenes", "joint", "scenes", "turns", "latents", "laws"],
+        "compact": ["scenes", "joint", "scenes", "turns", "latents", "laws", "looks"],
         "mechjepa": ["scenes", "latents"],
         "pusht-compact": pusht,
         "pusht-peer": ["joint"],
         "pusht-peer-frozen": ["latents"],
-        "pusht-slots": [*pusht, "laws"],
+        "pusht-slots": [*pusht, "laws", "looks"],
         "vit-tiny": ["scenes", "joint", "latents"],
     }
     tasks = {"mechjepa": "pusht", "pusht-compact": "pusht", "pusht-slots": "pusht", "pusht-peer": "peer"} | {
@@ -67,11 +70,25 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
         ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nfrozen_unroll = true", "latents only"),
         (
             "[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nplayed = 0.5",
-            "played is for scenes only",
+            "played is for scenes and looks only",
         ),
         ("[[phase]]\nkind = 'scenes'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nplayed = 1.5", "played is a share"),
         ("[model]\nunroll_hidden = 8\n" + LAWS_PHASE + "episodes = 2", "for an unroll with laws = 8"),
         ("[model]\nunroll_hidden = 8\nlaws = 8\n" + LAWS_PHASE, "the phase laws needs episodes"),
+        ("[model]\nunroll_hidden = 8\nlaws = 8\n" + LOOKS_PHASE, r"for a model with visible = \[1, 6, 7\]"),
+        ("[model]\nunroll_hidden = 8\nlaws = 8\nvisible = [0]\n" + TURNS, r"shows the numbers \[1, 6, 7\] of its laws"),
+        ("[model]\nunroll_hidden = 8\nlaws = 8\nvisible = [1, 1]\n" + TURNS, r"each once, got \[1, 1\]"),
+        ("[model]\nunroll_hidden = 8\nlaws = 8\nvisible = [8]\n" + TURNS, "some of the 8 numbers"),
+        ("task = 'pusht'\n[model]\nlaws = 12\nvisible = [12]\n" + TURNS, "some of the 12 numbers"),
+        (
+            "[model]\nencoder = 'vit-tiny'\nunroll_hidden = 8\nlaws = 8\nvisible = [1, 6, 7]\n" + TURNS,
+            "a second look is for the keypoint encoder",
+        ),
+        (PUSHT_LOOKS + "branches = 2", "give both or neither"),
+        (PUSHT_LOOKS + "moved = 0.5", "moved means nothing to it"),
+        (PUSHT_LOOKS + SCENES_PHASE, "after all that train the encoder"),
+        (f"[model]\nunroll_hidden = 8\nlaws = 8\nvisible = {[1, 6, 7]}\n" + TURNS, "visible needs a phase looks"),
+        (PUSHT_LOOKS + "sigreg = 0.1", "so sigreg means nothing"),
         ("[model]\nunroll_hidden = 8\nlaws = 3\n" + TURNS, "told in 8 numbers, not in 3"),
         ("[model]\nlaws = 8\n" + TURNS, "8 of them, unroll_hidden 0"),
         (PUSHT_TURNS.format(3), "told in 12 numbers, not in 3"),

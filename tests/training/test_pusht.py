@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,13 +23,14 @@ from pushjepa.pusht.expert import Trajectory
 from pushjepa.pusht.geometry import OUTLINE, clearance, place
 from pushjepa.pusht.model import load_net, load_pusht_model
 from pushjepa.pusht.scene import PushTScene
-from pushjepa.pusht.simulator import PushTPhysics, Simulator, tell_laws
+from pushjepa.pusht.simulator import BLOCK_SHAPES, PushTPhysics, Simulator, block_parts, tell_laws
 from pushjepa.runtime.contract import Context
 from pushjepa.training import pusht_batches
 from pushjepa.training.presets import LossWeights, parse_preset
 from pushjepa.training.pusht import PushTTask
 from pushjepa.training.pusht_batches import (
     GoalBatch,
+    OtherPushTScenes,
     PushTBatch,
     PushTFrames,
     PushTGoals,
@@ -299,15 +301,26 @@ def test_every_turn_is_told_of_its_own_laws(trajectories):
     assert all(torch.equal(a, b) for a, b in zip(batch, turns[0], strict=True))
 
 
-@pytest.mark.parametrize(("option", "added"), [("laws = 12", "unroll.laws."), ("bound = 4", "heads.parts.")])
+@pytest.mark.parametrize(
+    ("option", "added"),
+    [
+        ("laws = 12", ("unroll.laws.",)),
+        ("bound = 4", ("heads.parts.",)),
+        ("laws = 12\nvisible = [1, 6, 7, 8, 9, 10, 11]", ("second.", "unroll.laws.")),
+    ],
+    ids=["laws", "bound", "looks"],
+)
 def test_weights_without_an_addition_are_a_start_for_a_model_with_it(option, added, trajectories, tmp_path):
     """Everything else is taken over; the addition is as the new model has it, and is learned in the next phase."""
     text = TINY.replace("slots = 3", "slots = 4")
     head, phases = text[: text.index("[[phase]]")], text.split("[[phase]]")[1:]
     scenes, turns = phases[0], next(part for part in phases if 'kind = "turns"' in part)
     plain = train(parse_preset("plain", f"{head}[[phase]]{scenes}"), TrainingOptions(trajectories, tmp_path / "plain"))
-    if "laws" in option:
-        turns = turns.replace('"turns"', '"laws"').replace("branches = 3", "branches = 50")
+    kind = {"second.": "looks", "unroll.laws.": "laws"}.get(added[0])
+    if kind is not None:
+        turns = turns.replace('"turns"', f'"{kind}"').replace("branches = 3", "branches = 50")
+    if kind == "looks":
+        turns = re.sub(r"(flip|matrix_rate|moved) = .*\n", "", turns) + "played = 0.5\nfrozen_norm = true\n"
     preset = parse_preset(
         "more", head.replace("slots = 4", f"slots = 4\n{option}") + f"[[phase]]{scenes}[[phase]]{turns}"
     )
@@ -320,12 +333,13 @@ def test_weights_without_an_addition_are_a_start_for_a_model_with_it(option, add
     assert all(torch.equal(value, old[name] if name in old else begun[name]) for name, value in new.items())
     folder = train(preset, TrainingOptions(trajectories, tmp_path / "more", plain, device="cpu", threads=1))
     learned = load_net(folder).state_dict()
-    assert not all(torch.equal(learned[name], new[name]) for name in new if name.startswith(added))
-    if "laws" in option:
-        before, after = (load_file(tmp_path / "more" / f / "model.safetensors") for f in ("0-scenes", "1-laws"))
-        assert all(torch.equal(after[name], before[name]) for name in before if not name.startswith(added))
-        metrics = json.loads((folder / "config.json").read_text())["metrics"]["1-laws"]
-        assert {"told_block_px", "unaware_block_px"} <= metrics.keys()
+    assert not all(torch.equal(learned[name], new[name]) for name in new if name.startswith(added[0]))
+    if kind is not None:
+        before, after = (load_file(tmp_path / "more" / f / "model.safetensors") for f in ("0-scenes", f"1-{kind}"))
+        assert all(torch.equal(after[name], before[name]) for name in before if not name.startswith(added[0]))
+        metrics = json.loads((folder / "config.json").read_text())["metrics"][f"1-{kind}"]
+        figures = {"laws": {"told_block_px", "unaware_block_px"}, "looks": {"decode_block_px", "first_block_px"}}
+        assert figures[kind] <= metrics.keys()
     without = PushTTask(parse_preset("plain", f"{head}[[phase]]{scenes}"), trajectories)
     with pytest.raises(ValueError, match="another architecture"):
         without.load_weights(without.make_model(), folder)
@@ -404,6 +418,25 @@ def test_random_scenes_are_possible_ones(rng):
         assert gap > 13.0
         near += gap < 60.0
     assert near > 25, "most of what a planner asks about is near the block"
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_scenes_of_other_blocks_show_what_is_told_of_them(trajectories, share):
+    branches, laws = make_shifted_branches(read_trajectories(trajectories), 60, 1, workers=1)
+    scenes = OtherPushTScenes(64, 48, 3, (branches, laws), share)
+    batch = scenes[2]
+    assert all(torch.equal(a, b) for a, b in zip(batch, scenes[2], strict=True))
+    known = {tell_laws(one).tobytes(): one for one in laws}
+    for row in range(48):
+        told, state = batch.laws[row].numpy(), batch.states[row].numpy().astype(np.float64)
+        shape = (["tee", *BLOCK_SHAPES[1:]])[int(told[6:].argmax()) + 1 if told[6:].any() else 0]
+        physics = PushTPhysics(30.0 * float(np.exp(told[1] / 2)), 15.0 * float(np.exp(told[2] / 2)), shape)
+        for shown, drawer in ((batch.frames, PushTScene(64, physics)), (batch.plain, PushTScene(64))):
+            assert (shown[row].numpy() != drawer.draw(state)).mean() < 0.02
+        assert bool(batch.headed[row]) == (shape in ("tee", "small_tee", "ell"))
+        assert (told.tobytes() in known) == bool(share), "played scenes are told of all their laws"
+        if not share:
+            assert clearance(state[:2], state[2:5], block_parts(physics)) > physics.agent_radius - 2.5
 
 
 def test_a_share_of_the_scenes_was_played(trajectories):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pushjepa.physics import LAWS
+from pushjepa.physics import LAWS, VISIBLE
 from pushjepa.planning.policies import PlanningPolicy
 from pushjepa.relay.match import Match, MatchSetup
 from pushjepa.runtime import load_model
@@ -127,3 +127,28 @@ def test_the_laws_phase_teaches_other_laws_and_nothing_else(
     assert {"told_actor_px", "told_block_px", "unaware_actor_px", "unaware_block_px"} <= figures.keys()
     assert (folder / "shifted.onnx").is_file()
     assert load_model(folder, threads=1).spec.laws == LAWS
+
+
+def test_the_looks_phase_teaches_a_second_look_and_nothing_else(
+    run: Path, episodes: Path, tiny: Preset, tmp_path: Path
+) -> None:
+    looks = PhaseConfig(
+        "looks", steps=4, batch=16, learning_rate=1e-2, frozen_norm=True, validate_every=2, validation=16
+    )
+    twice = replace(tiny, model=replace(tiny.model, laws=LAWS, visible=VISIBLE), phases=(looks,))
+    folder = train(twice, options(episodes, tmp_path, init_from=run / "checkpoint"))
+    ours, theirs = (load_file(f / "model.safetensors") for f in (folder, run / "checkpoint"))
+    assert all(torch.equal(ours[name], value) for name, value in theirs.items())
+    learned = ours["second.encoder.maps.weight"]
+    assert not torch.equal(learned, theirs["encoder.maps.weight"])
+    # It began as the first encoder's copy: four steps on, it is not far from it.
+    assert (learned.float() - theirs["encoder.maps.weight"].float()).abs().max() < 0.1
+    figures = json.loads((folder / "config.json").read_text())["metrics"]["0-looks"]
+    assert {
+        "decode_block_px",
+        "first_decode_block_px",
+        "number_1_off",
+        "number_6_off",
+        "number_7_off",
+    } <= figures.keys()
+    assert load_model(folder, threads=1).spec.visible == VISIBLE

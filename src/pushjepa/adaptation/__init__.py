@@ -7,7 +7,7 @@ Nothing here needs torch but :mod:`~pushjepa.adaptation.learning`, and nothing s
 from pushjepa.adaptation.inference import LawSpace, infer_laws
 from pushjepa.adaptation.records import Record, Surprise, Transition
 from pushjepa.adaptation.surprise import DriftTest, Usual
-from pushjepa.adaptation.system_m import Event, Moment, Options, SystemM, live
+from pushjepa.adaptation.system_m import Event, Moment, Options, Seen, SystemM, live
 
 __all__ = [
     "DriftTest",
@@ -16,6 +16,7 @@ __all__ = [
     "Moment",
     "Options",
     "Record",
+    "Seen",
     "Surprise",
     "SystemM",
     "Transition",

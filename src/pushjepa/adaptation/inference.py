@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class LawSpace:
     """Where the numbers that tell of the laws may lie.
 
     Attributes:
-        low, high: (C,).
+        low, high: (C,); one that is known, for its bounds are the same, is neither inferred nor held to be costly.
         shapes: how many of the last numbers stand for shapes of the block, 1 for the one that it has.
     """
 
@@ -45,7 +45,30 @@ class LawSpace:
         """Guesses (N, C) to begin from: what is believed, the standard laws, and every other shape."""
         count = len(self.low)
         believed = [current, np.zeros(count)] if current.any() else [current]
-        return np.concatenate([believed, np.eye(count)[count - self.shapes :]])
+        starts = np.clip(np.concatenate([believed, np.eye(count)[count - self.shapes :]]), self.low, self.high)
+        first = [index for index, start in enumerate(starts) if not (starts[:index] == start).all(axis=1).any()]
+        return np.asarray(starts[first])
+
+    @property
+    def free(self) -> NDArray[np.bool_]:
+        """(C,) which numbers are to be inferred."""
+        return np.asarray(self.high > self.low)
+
+    def knowing(self, numbers: Sequence[int], values: Array) -> LawSpace:
+        """The space in which some of the numbers are known to be what ``values`` (C,) has for them."""
+        low, high = self.low.copy(), self.high.copy()
+        low[list(numbers)] = high[list(numbers)] = values[list(numbers)]
+        return replace(self, low=low, high=high)
+
+    def settle(self, told: Array) -> Array:
+        """Numbers (C,) that a picture tells, within bounds; of shapes the likeliest, or none, is taken for certain."""
+        settled = np.clip(told, self.low, self.high)
+        shapes = settled[len(settled) - self.shapes :]
+        likeliest = int(shapes.argmax())
+        sure = float(shapes[likeliest] > 0.5)
+        shapes[:] = 0.0
+        shapes[likeliest] = sure
+        return np.asarray(settled)
 
 
 @dataclass(frozen=True)
@@ -91,7 +114,7 @@ def infer_laws(
     if not transitions:
         raise ValueError("laws are inferred from at least one transition")
     begun = time.perf_counter()
-    fit = _Fit(model, transitions)
+    fit = _Fit(model, transitions, space.free)
     before = fit.costs(current[None])[0]
     if steps < 1:
         return Found(current, before, before, fit.looks, time.perf_counter() - begun)
@@ -109,7 +132,7 @@ def infer_laws(
 
 def cost_of(model: LawfulModel, transitions: Sequence[Transition], conditions: Array) -> float:
     """How badly laws (C,) explain transitions, nats, without the penalty."""
-    off = _Fit(model, transitions).residuals(conditions[None])[0]
+    off = _Fit(model, transitions, np.zeros(len(conditions), dtype=bool)).residuals(conditions[None])[0]
     return float(_nats(off).sum())
 
 
@@ -130,10 +153,10 @@ def rollout_cost_of(model: LawfulModel, transitions: Sequence[Transition], condi
 
 
 class _Fit:
-    """Residuals of many laws on the same transitions, in one batch of the model."""
+    """Residuals of many laws on the same transitions, in one batch of the model; numbers that are ``free`` cost."""
 
-    def __init__(self, model: LawfulModel, transitions: Sequence[Transition]) -> None:
-        self.model, self.looks = model, 0
+    def __init__(self, model: LawfulModel, transitions: Sequence[Transition], free: NDArray[np.bool_]) -> None:
+        self.model, self.free, self.looks = model, free, 0
         self.latents = np.stack([one.latents for one in transitions])
         self.earlier = np.stack([one.earlier for one in transitions])
         self.blocks = np.stack([one.block for one in transitions])
@@ -157,31 +180,33 @@ class _Fit:
 
     def costs(self, conditions: Array) -> Array:
         """(L,) of laws (L, C), nats."""
-        return np.asarray(_nats(self.residuals(conditions)).sum(axis=(1, 2)) + _penalties(conditions))
+        return np.asarray(_nats(self.residuals(conditions)).sum(axis=(1, 2)) + _penalties(conditions[:, self.free]))
 
 
 def _descend(
     fit: _Fit, start: Array, cost: float, space: LawSpace, steps: int, begun: float, seconds: float | None
 ) -> tuple[Array, float]:
     """Levenberg-Marquardt from one guess."""
-    now, damping, count = start.astype(np.float64), 1e-2, len(start)
-    for _ in range(steps):
+    now, damping, free = start.astype(np.float64), 1e-2, np.flatnonzero(fit.free)
+    for _ in range(steps if len(free) else 0):
         if seconds is not None and time.perf_counter() - begun > seconds:
             break
         # One-sided differences that stay within bounds.
-        ways = np.where(now + _STEP > space.high, -_STEP, _STEP)
-        off = fit.residuals(np.concatenate([now[None], now + np.diag(ways)]))
+        ways = np.where(now + _STEP > space.high, -_STEP, _STEP)[free]
+        off = fit.residuals(np.concatenate([now[None], now + ways[:, None] * np.eye(len(now))[free]]))
         base = off[0]
-        slopes = (off[1:] - base) / ways[:, None, None, None]  # (C, n, P, 2)
+        slopes = (off[1:] - base) / ways[:, None, None, None]  # (free ones, n, P, 2)
         weights = _weights(base)
         hessian = np.einsum("anpx,np,bnpx->ab", slopes, weights, slopes)
         gradient = np.einsum("anpx,np,npx->a", slopes, weights, base)
-        size = np.sqrt(np.square(now) + _ROUND**2)
-        hessian[np.diag_indices(count)] += _PENALTY / size
-        gradient += _PENALTY * now / size
+        size = np.sqrt(np.square(now[free]) + _ROUND**2)
+        hessian[np.diag_indices(len(free))] += _PENALTY / size
+        gradient += _PENALTY * now[free] / size
         factors = damping * np.array([0.1, 1.0, 10.0, 100.0])
         scale = np.diag(hessian) + 1e-3
-        tries = np.stack([now - np.linalg.solve(hessian + np.diag(f * scale), gradient) for f in factors])
+        tries = np.repeat(now[None], len(factors), axis=0)
+        for one, factor in zip(tries, factors, strict=True):
+            one[free] -= np.linalg.solve(hessian + np.diag(factor * scale), gradient)
         tries = np.clip(tries, space.low, space.high)
         costs = fit.costs(tries)
         best = int(np.argmin(costs))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pushjepa.adaptation.inference import LawSpace
-from pushjepa.adaptation.system_m import Event, Moment, SystemM, Told
+from pushjepa.adaptation.system_m import Event, Moment, Seen, SystemM, Told
 from pushjepa.physics.geometry import Array
 from pushjepa.pusht.adapters import BlockPlanner, HistoryPolicy, Normaliser
 from pushjepa.pusht.simulator import BLOCK_SHAPES, LAWS
@@ -72,13 +72,14 @@ class AdaptivePolicy(HistoryPolicy):
         self._make, self.planner = make_mind, planner
         self.minds: list[SystemM] = []
         self.lives: list[list[Life]] = []
-        self._latents: list[list[FloatArray]] = []
+        self._latents: list[list[FloatArray]] = []  # of each environment at its boundaries, as its mind looks at them
+        self._looked_again: list[bool] = []
 
     def set_env(self, env: Any) -> None:
         super().set_env(env)
         self.minds = [self._make(index) for index in range(env.num_envs)]
         self.planner.models = [Told(mind) for mind in self.minds]
-        self._latents = [[] for _ in self.minds]
+        self._latents, self._looked_again = [[] for _ in self.minds], [False for _ in self.minds]
         self.lives = [[Life([], [], mind.events)] for mind in self.minds]
 
     def get_action(self, info_dict: dict[str, Any], **kwargs: Any) -> NDArray[Any]:
@@ -100,22 +101,34 @@ class AdaptivePolicy(HistoryPolicy):
 
     def _live(self, index: int, frame: NDArray[np.uint8]) -> None:
         """What ``frame``, the one after all that is past, tells environment ``index``, if it is one at a boundary."""
-        frameskip, past, latents = self.cfg.action_block, self.past[index], self._latents[index]
+        frameskip, past = self.cfg.action_block, self.past[index]
         if len(past.frames) % frameskip:
             return
-        mind = self.minds[index]
         if not np.isfinite(past.actions[-1]).all():
             return  # the episode is over, and its environment is told nothing any more
-        if not latents:
-            latents.append(mind.model.encode(past.frames[0][None])[0].astype(np.float32))
-        start = len(past.frames) - frameskip
+        frames = np.stack(past.frames[::frameskip])
+        latents = self._look(index, frames)
         blocks = np.array(past.actions, dtype=np.float32).reshape(-1, frameskip, 1, 2)
-        assert len(blocks) == len(latents) == start // frameskip + 1, "one block since each boundary"
-        mind.anticipate(Moment(self._context_at_boundary(latents, blocks[:-1]), blocks[-1], 0))
+        assert len(blocks) == len(frames), "one block since each boundary"
+        mind = self.minds[index]
+        mind.anticipate(self._moment(frames, latents, blocks))
         latents.append(mind.model.encode(frame[None])[0].astype(np.float32))
-        mind.modulate(latents[-1])
+        mind.modulate(Seen(latents[-1], frame))
 
-    def _context_at_boundary(self, latents: list[FloatArray], blocks: FloatArray) -> Context:
-        actors = np.zeros(len(blocks), dtype=np.int64)
-        past = last_history(np.stack(latents), blocks, actors, self.history)
-        return Context(past.items.astype(np.float32), past.blocks.astype(np.float32), past.actors)
+    def _look(self, index: int, frames: NDArray[np.uint8]) -> list[FloatArray]:
+        """The latents at an environment's boundaries, all anew where its mind has come to look otherwise."""
+        mind, latents = self.minds[index], self._latents[index]
+        if self._looked_again[index] != mind.looks_again:
+            self._looked_again[index] = mind.looks_again
+            latents.clear()
+        if len(latents) < len(frames):
+            latents += list(mind.model.encode(frames[len(latents) :]).astype(np.float32))
+        return latents
+
+    def _moment(self, frames: NDArray[np.uint8], latents: list[FloatArray], blocks: FloatArray) -> Moment:
+        """The newest boundary, with the last of ``blocks`` after it."""
+        actors = np.zeros(len(blocks) - 1, dtype=np.int64)
+        past = last_history(np.stack(latents), blocks[:-1], actors, self.history)
+        shown = last_history(frames, blocks[:-1], actors, self.history).items
+        context = Context(past.items.astype(np.float32), past.blocks.astype(np.float32), past.actors)
+        return Moment(context, blocks[-1], 0, shown.astype(np.uint8))

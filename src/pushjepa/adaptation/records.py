@@ -25,6 +25,7 @@ class Transition:
         seen: (S,) the state that was read at its end.
         context: the past up to its start; None where nobody learns the predictor's weights from it.
         after: (K, D) the latents at its end; None likewise.
+        frames: (history + 1, H, W, 3) uint8 of ``context`` and of its end; None where nobody looks at them again.
     """
 
     latents: FloatArray
@@ -34,6 +35,7 @@ class Transition:
     seen: Array
     context: Context | None = None
     after: FloatArray | None = None
+    frames: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)

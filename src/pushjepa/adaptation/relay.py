@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pushjepa.adaptation.inference import LawSpace
-from pushjepa.adaptation.system_m import Event, Moment, SystemM, Told, live
+from pushjepa.adaptation.system_m import Event, Moment, Seen, SystemM, Told, live
 from pushjepa.physics import BLOCK_SHAPES, LAWS
 from pushjepa.planning.plan import Plan
 from pushjepa.planning.policies import PlanningPolicy
-from pushjepa.relay.contract import Observation, Side, last_history
+from pushjepa.relay.contract import History, Observation, Side, last_history
 from pushjepa.runtime.contract import Context, FloatArray
 
 #: Where the numbers of :func:`pushjepa.physics.tell_laws` may lie: as far as training went.
@@ -39,7 +39,9 @@ class AdaptivePlanner(PlanningPolicy):
     def __init__(self, mind: SystemM, side: Side, **settings: Any) -> None:
         super().__init__(Told(mind), side, **settings)
         self.mind = mind
-        self._latents: list[FloatArray] = []
+        self._frames: NDArray[Any] = np.empty(0)  # (T, H, W, 3) of the match so far
+        self._latents: list[FloatArray] = []  # of each, as the mind looks at them
+        self._looked_again = False
         self._start: NDArray[Any] = np.empty(0)  # the first frame, and the blocks since: which match it is
         self._blocks: NDArray[Any] = np.empty(0)
 
@@ -57,11 +59,22 @@ class AdaptivePlanner(PlanningPolicy):
         known = len(self._latents)
         if known == len(frames):
             return []
-        self._start, self._blocks = frames[0], observation.blocks
-        self._latents += list(self.model.encode(frames[known:]))
-        moments = [self._moment(observation, turn) for turn in range(max(0, known - 1), len(frames) - 1)]
-        seen = iter(range(max(1, known), len(frames)))
-        return live(self.mind, moments, lambda _: self._latents[next(seen)])
+        self._start, self._blocks, self._frames = frames[0], observation.blocks, frames
+        self._look()
+        moments = (self._moment(observation, turn) for turn in range(max(0, known - 1), len(frames) - 1))
+        turns = iter(range(max(1, known), len(frames)))
+        return live(self.mind, moments, lambda _: self._see(next(turns)))
+
+    def _see(self, turn: int) -> Seen:
+        return Seen(self._latents[turn], self._frames[turn])
+
+    def _look(self) -> None:
+        """Encode what is new, and everything where the mind has come to look in another way."""
+        if self._looked_again != self.mind.looks_again:
+            self._looked_again, self._latents = self.mind.looks_again, []
+        new = self._frames[len(self._latents) :]
+        if len(new):
+            self._latents += list(self.model.encode(new))
 
     def _goes_on(self, frames: NDArray[Any], observation: Observation) -> bool:
         """Whether an observation is of the match that is lived through, and not of another."""
@@ -74,12 +87,18 @@ class AdaptivePlanner(PlanningPolicy):
     def _moment(self, observation: Observation, turn: int) -> Moment:
         """Boundary ``turn`` with the block that follows it."""
         past = self._past(observation, turn)
-        return Moment(past, observation.blocks[turn].astype(np.float32), int(observation.actors[turn]))
+        frames = self._history(self._frames[: turn + 1], observation, turn).items
+        block, actor = observation.blocks[turn].astype(np.float32), int(observation.actors[turn])
+        return Moment(past, block, actor, frames.astype(np.uint8))
 
     def _past(self, observation: Observation, turn: int) -> Context:
-        latents = np.stack(self._latents[: turn + 1])
-        past = last_history(latents, observation.blocks[:turn], observation.actors[:turn], self.model.spec.history)
+        self._look()
+        past = self._history(np.stack(self._latents[: turn + 1]), observation, turn)
         return Context(past.items.astype(np.float32), past.blocks, past.actors)
+
+    def _history(self, items: NDArray[Any], observation: Observation, turn: int) -> History:
+        """The last of ``items`` (turn + 1, ...) and what was done between them."""
+        return last_history(items, observation.blocks[:turn], observation.actors[:turn], self.model.spec.history)
 
     def _context(self, observation: Observation) -> Context:
         return self._past(observation, len(self._latents) - 1)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pushjepa.adaptation.inference import LawSpace, cost_of, infer_laws, rollout_cost_of
 from pushjepa.adaptation.records import Record, Surprise, Transition
+from pushjepa.adaptation.relooking import Relooking, given_of, look_again, seen_by
 from pushjepa.adaptation.surprise import DriftTest, Usual
 from pushjepa.physics.geometry import Array
 from pushjepa.runtime.contract import Context, FloatArray, LawfulModel
@@ -28,18 +29,30 @@ from pushjepa.runtime.contract import Context, FloatArray, LawfulModel
 _TRUST = 4.0  # nats: an adaptation that has long foreseen well is given up as soon as one that has just proved itself
 
 State = Literal["standard", "adapted"]
-Act = Literal["", "infer", "learn", "rollback", "restore"]
+Act = Literal["", "infer", "look", "learn", "rollback", "restore"]
+ADAPTS: tuple[Act, ...] = ("infer", "look", "learn")  #: acts after which something else is believed
+
+_LOOKS_OTHER = 0.2  # a visible number of the laws from which on a block looks like another one: a tenth of its size
 
 
 class Moment(NamedTuple):
     """A boundary: the past up to it, and what was done next.
 
     ``context`` ends with the boundary's latents; ``block`` (frameskip, agents, 2) and ``actor`` lead to the next one.
+    ``frames`` (history, H, W, 3) are those of ``context``; without them nothing is looked at a second time.
     """
 
     context: Context
     block: FloatArray
     actor: int
+    frames: NDArray[np.uint8] | None = None
+
+
+class Seen(NamedTuple):
+    """What is seen at a boundary: its latents (K, D), and the frame (H, W, 3) if it may be looked at again."""
+
+    latents: FloatArray
+    frame: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +170,9 @@ class SystemM:
         if self.options.adapt and self._remembered is not None and self._remembered.any():
             self.conditions = self._remembered.astype(np.float64)
             self._left = self.options.refine
+            visible = list(self.model.spec.visible)
+            if visible and np.abs(self.conditions[visible]).max() > _LOOKS_OTHER:
+                self.model, self._space = Relooking(self._first), self.space.knowing(visible, self.conditions)
 
     def restore(self) -> None:
         """Go back to the model as it was given, under the standard laws; what was noticed stays."""
@@ -171,6 +187,7 @@ class SystemM:
 
     def _forget(self) -> None:
         self.conditions = np.zeros(self._first.spec.laws)
+        self._space = self.space  # where laws are looked for: what frames show of them is known
         self.drift = DriftTest(self.usual)
         self._window: list[Transition] = []
         self._left = 0  # boundaries at which laws are still inferred again
@@ -189,8 +206,19 @@ class SystemM:
         """Whether something other than the standard laws is believed."""
         return "adapted" if self.conditions.any() or self.model is not self._first else "standard"
 
+    @property
+    def looks_again(self) -> bool:
+        """Whether frames are to be encoded by the second look now, and what was encoded before to be encoded anew."""
+        return isinstance(self.model, Relooking)
+
     def anticipate(self, moment: Moment) -> None:
-        """Predict the boundary after ``moment`` and put the prediction down."""
+        """Predict the boundary after ``moment`` and put the prediction down.
+
+        Raises:
+            ValueError: no frames, for a mind that looks a second time.
+        """
+        if self.looks_again and moment.frames is None:
+            raise ValueError("a mind that looks a second time has to be shown the frames of its moments")
         candidates, actors = moment.block[None, None], np.array([moment.actor], dtype=np.int64)
         predicted = self.model.rollout(moment.context, candidates, actors, self.told)[0, 0]
         self._expected = moment, predicted
@@ -200,25 +228,37 @@ class SystemM:
         """What a rollout is told; None under the standard laws."""
         return self.conditions.astype(np.float32) if self.conditions.any() else None
 
-    def modulate(self, seen: FloatArray) -> Event:
-        """Score the prediction against latents (K, D) that were seen, then adapt if need be.
+    def modulate(self, seen: Seen) -> Event:
+        """Score the prediction against what was seen, then adapt if need be.
 
         Raises:
-            ValueError: nothing was anticipated.
+            ValueError: nothing was anticipated, or no frame, for a mind that looks a second time.
         """
         if self._expected is None:
             raise ValueError("modulate before anticipate: there is no prediction to score")
+        if self.looks_again and seen.frame is None:
+            raise ValueError("a mind that looks a second time has to be shown the frame that it sees")
         (moment, predicted), self._expected = self._expected, None
-        states = self.model.decode(np.stack([moment.context.latents[-1], predicted, seen]))
-        record = Record(len(self.events) + 1, predicted, seen, *states)
+        states = self.model.decode(np.stack([moment.context.latents[-1], predicted, seen.latents]))
+        record = Record(len(self.events) + 1, predicted, seen.latents, *states)
         surprise = record.surprise()
         level = self.usual.level(surprise)
         alarm = self.drift.update(level)
         earlier = moment.context.blocks[-1] if len(moment.context.blocks) else np.zeros_like(moment.block)
+        frames = None
+        if moment.frames is not None and seen.frame is not None:
+            frames = np.concatenate([moment.frames, seen.frame[None]])
         newest = Transition(
-            moment.context.latents[-1], earlier, moment.block, moment.actor, states[2], moment.context, seen
+            moment.context.latents[-1],
+            earlier,
+            moment.block,
+            moment.actor,
+            states[2],
+            moment.context,
+            seen.latents,
+            frames,
         )
-        unadapted = self._unadapted(moment, record)
+        unadapted = self._unadapted(newest, record)
         begun, drift, rising = time.perf_counter(), self.drift.value, self.drift.rising
         act, steps = self._adapt(newest, alarm, rising) if self.options.adapt else ("", 0)
         if alarm and not self.options.adapt:
@@ -240,30 +280,39 @@ class SystemM:
         self.events.append(event)
         return event
 
-    def _unadapted(self, moment: Moment, record: Record) -> Record:
+    def _unadapted(self, newest: Transition, record: Record) -> Record:
         """The record as it would be of the given model; asked before anything is learned."""
         if self.state == "standard":
             return record
-        candidates, actors = moment.block[None, None], np.array([moment.actor], dtype=np.int64)
-        latents = self._first.rollout(moment.context, candidates, actors)[0, 0]
-        return replace(record, predicted=latents, predicted_state=self._first.decode(latents))
+        own = self._as_seen(self._first, newest)
+        assert own.context is not None
+        assert own.after is not None
+        candidates, actors = own.block[None, None], np.array([own.actor], dtype=np.int64)
+        latents = self._first.rollout(own.context, candidates, actors)[0, 0]
+        before, predicted = self._first.decode(np.stack([own.latents, latents]))
+        return Record(record.turn, latents, own.after, before, predicted, own.seen)
+
+    def _as_seen(self, model: LawfulModel, one: Transition) -> Transition:
+        """A transition of now as ``model`` sees it: looked at anew where that looks in the other way."""
+        return one if isinstance(model, Relooking) == self.looks_again else seen_by(model, one)
 
     def _adapt(self, newest: Transition, alarm: bool, rising: int) -> tuple[Act, int]:
         """What follows from a transition that has just been scored."""
         # It was held back until now: it can tell whether the last adaptation helped.
         if self._before is not None:
             old_model, old = self._before
-            judge = self._judge_of(old_model)
-            gained = judge(old_model, [newest], old) - judge(self.model, [newest], self.conditions)
+            gained = self._gain(old_model, old, [newest])
             self._evidence = min(_TRUST, self._evidence + gained)
             self._proven = self._proven or self._evidence >= min(_TRUST, self.options.doubt)
             if self._evidence < -self.options.doubt and self._proven and old_model is self._first and not old.any():
                 self.restore()
                 return "restore", 0
             if self._evidence < -self.options.doubt:
+                window = [*self._window, newest][-self.options.window :]
+                self._window = [self._as_seen(old_model, one) for one in window]
                 self.model, self.conditions, self._before = old_model, old, None
+                self._space = self._space if self.looks_again else self.space
                 self.drift.reset()
-                self._window = [*self._window, newest][-self.options.window :]
                 self._left = 0  # or the same laws would be inferred from the same window at once
                 return "rollback", 0
         self._window = [*self._window, newest][-self.options.window :]
@@ -284,26 +333,72 @@ class SystemM:
         last = self._window[-3:]
         if len(last) < min(3, self.options.window):
             return False
-        standard, judge = np.zeros_like(self.conditions), self._judge_of(self._first)
-        return judge(self._first, last, standard) + self.options.doubt < judge(self.model, last, self.conditions)
+        return self._gain(self._first, np.zeros_like(self.conditions), last) < -self.options.doubt
 
-    def _judge_of(self, other: LawfulModel) -> Callable[[LawfulModel, list[Transition], Array], float]:
-        """What tells the model that is believed from another: a quick look does not tell one predictor from another."""
-        return cost_of if other is self.model else rollout_cost_of
+    def _gain(self, other: LawfulModel, laws: Array, transitions: list[Transition]) -> float:
+        """Nats by which what is believed foresees transitions better than another model under laws (C,).
+
+        Each is judged by what it sees itself: who misreads a frame foresees where nothing will be.
+        """
+        # A quick look does not tell one predictor from another.
+        judge = cost_of if given_of(other) is given_of(self.model) else rollout_cost_of
+        theirs = [self._as_seen(other, one) for one in transitions]
+        return judge(other, theirs, laws) - judge(self.model, transitions, self.conditions)
 
     def _infer(self, alarm: bool) -> tuple[Act, int]:
         o = self.options
         steps = o.steps if o.infer else 0
-        found = infer_laws(self.model, self._window, self.conditions, self.space, steps, o.seconds)
+        until = time.perf_counter() + o.seconds
+        if alarm and steps and self._look_again(until):
+            return "look", 0
+        left = until - time.perf_counter()
+        found = infer_laws(self.model, self._window, self.conditions, self._space, steps, left)
         if found.cost_before - found.cost > o.gain:
             self._believe(self.model, found.conditions, alarm)
             return "infer", 0
-        if self.learner is not None and alarm:
-            learned = self.learner.learn(self.model, self._window, self.conditions, o.seconds - found.seconds)
+        if self.learner is not None and alarm and not self.looks_again:
+            left = until - time.perf_counter()
+            learned = self.learner.learn(self.model, self._window, self.conditions, left)
             if learned is not None:
                 self._believe(learned[0], self.conditions, alarm)
                 return "learn", learned[1]
         return "", 0
+
+    def _look_again(self, until: float) -> bool:
+        """Ask the second look what block the window's frames show; believe in what it sees if that is another one.
+
+        What the frames show of the laws is known then; the other numbers are inferred from what the second look sees,
+        in the time that is left. It must explain the window better than what was believed explains what was seen.
+        """
+        visible = list(self.model.spec.visible)
+        if not visible or any(one.frames is None for one in self._window):
+            return False
+        given = given_of(self.model)
+        window, told = look_again(given, self._window)
+        shown = self.space.settle(told)
+        shown[np.abs(shown) < _LOOKS_OTHER] = 0.0
+        if not shown[visible].any():
+            self._look_first()
+            return False
+        known, other = self.space.knowing(visible, shown), Relooking(given)
+        start = np.clip(self.conditions, known.low, known.high)
+        found = infer_laws(other, window, start, known, self.options.steps, until - time.perf_counter())
+        before = cost_of(self.model, self._window, self.conditions)
+        if before - cost_of(other, window, found.conditions) <= self.options.gain:
+            return False
+        self._believe(other, found.conditions, True)
+        self._space, self._window = known, window
+        return True
+
+    def _look_first(self) -> None:
+        """Look as the model was given again, at the block that it knows, under whatever else is believed."""
+        if not self.looks_again:
+            return
+        given = given_of(self.model)
+        self._window = [self._as_seen(given, one) for one in self._window]
+        self.model, self._space = given, self.space
+        self.conditions = self.conditions.copy()
+        self.conditions[list(given.spec.visible)] = 0.0
 
     def _believe(self, model: LawfulModel, conditions: Array, alarm: bool) -> None:
         """Believe in something else; what was believed at the alarm is kept through all that refines it."""
@@ -347,13 +442,14 @@ class Told:
         return plans
 
 
-def live(mind: SystemM, moments: Iterable[Moment], see: Callable[[Moment], FloatArray]) -> list[Event]:
+def live(mind: SystemM, moments: Iterable[Moment], see: Callable[[Moment], Seen]) -> list[Event]:
     """The A-B-M loop over moments that follow each other.
 
     Args:
         mind: who lives through them.
-        moments: each with what the policy did in it: behaving is up to whoever makes them.
-        see: what is seen (K, D) after a moment. It is asked only once the prediction is put down.
+        moments: each with what the policy did in it: behaving is up to whoever makes them. One is asked for only once
+            those before it are lived through, for a mind may come to look at frames in another way.
+        see: what is seen after a moment. It is asked only once the prediction is put down.
     """
     events = []
     for moment in moments:

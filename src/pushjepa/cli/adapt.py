@@ -46,7 +46,7 @@ StageOption = Annotated[str, typer.Option(help="Game: the stage.")]
 ChangeOption = Annotated[int, typer.Option(min=0, max=9, help="Game: the turn at which the laws change.")]
 RecedingOption = Annotated[int, typer.Option(min=1, max=5, help="Push-T: blocks played before the next plan.")]
 
-_ONLY = {  # options of `eval` that only one of the tasks heeds
+_ONLY = {  # options that only one of the tasks heeds; a command may have a use for some of them in both
     "game": (
         *("pairs", "opponent", "player", "stage", "change_at"),
         *("memory", "memories", "seed", "workers", "device"),
@@ -66,6 +66,7 @@ def root() -> None:
 
 @app.command()
 def calibrate(
+    context: typer.Context,
     task: TaskArgument,
     rate: Annotated[float, typer.Option(help="False alarms for each boundary that are put up with.")] = 1 / 500,
     pairs: Annotated[int, typer.Option(min=1, help="Game: pairs of matches to watch.")] = 120,
@@ -81,8 +82,9 @@ def calibrate(
     from pushjepa.adaptation.surprise import FILE
     from pushjepa.runtime.checkpoint import weights_digest
 
+    refuse_options_of_the_other(context, check_task(task), both=("seed",))
     with progress_bar("watching") as report:
-        if check_task(task) == "game":
+        if task == "game":
             from pushjepa.evaluation.relay_shifts import watch_play
             from pushjepa.relay import STAGES
             from pushjepa.runtime.checkpoint import resolve
@@ -225,6 +227,7 @@ def remember(
 
 @app.command()
 def film(
+    context: typer.Context,
     shift: Annotated[str, typer.Option(help="Name of the laws (an unknown one lists them).")],
     out: Annotated[Path, typer.Option(dir_okay=False, help="FILE.gif or FILE.mp4; for Push-T also FILE-slots.")],
     task: Annotated[str, typer.Option(help="game or pusht.")] = "pusht",
@@ -245,8 +248,9 @@ def film(
     from pushjepa.evaluation.films import check_ending, write_film
 
     check_ending(out)
+    refuse_options_of_the_other(context, check_task(task), both=("seed",))
     films: dict[Path, list[Frame]] = {}
-    if check_task(task) == "game":
+    if task == "game":
         from pushjepa.evaluation.relay_films import film_match
         from pushjepa.evaluation.relay_shifts import Series, load_usual
 
@@ -309,16 +313,18 @@ def latent_test(
         write_results(json, make_results(command_line(), seed, [row]))
 
 
-def refuse_options_of_the_other(context: typer.Context, task: str) -> None:
-    """Refuse options that were given and would turn nothing for ``task``.
+def refuse_options_of_the_other(context: typer.Context, task: str, both: Sequence[str] = ()) -> None:
+    """Refuse options that were given and would turn nothing for ``task``; those in ``both`` do in this command.
 
     Raises:
         ValueError: names the first of them.
     """
     for name in _ONLY["pusht" if task == "game" else "game"]:
         source = context.get_parameter_source(name)
-        if source is not None and source.name != "DEFAULT":
-            raise ValueError(f"the option {name} means nothing to {task}; see pushjepa adapt eval --help")
+        if name not in both and source is not None and source.name != "DEFAULT":
+            raise ValueError(
+                f"the option {name} means nothing to {task}; see pushjepa adapt {context.info_name} --help"
+            )
 
 
 def check_task(task: str) -> str:

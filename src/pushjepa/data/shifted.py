@@ -17,6 +17,7 @@ from pushjepa.relay.stages import get_stage
 STEPS = 40  #: env steps of an episode: eight turns
 _CHUNK = 60
 _CHANCE = 0.45  # of each law to be another one
+_OTHER_SIZE = 0.8  # of a block that is only looked at to be of another size
 #: Ranges that laws are drawn from; those of the third entry true are drawn evenly in their logarithm.
 RANGES: dict[str, tuple[float, float, bool]] = {
     "block_scale": (0.6, 1.5, False),
@@ -71,6 +72,13 @@ def draw_physics(rng: np.random.Generator) -> Physics:
             chosen[name] = value**2 if name == "damping" else value
     shape = str(rng.choice(BLOCK_SHAPES)) if rng.random() < _CHANCE else BLOCK_SHAPES[0]
     return Physics(block_shape=shape, **chosen)
+
+
+def draw_looks(rng: np.random.Generator) -> Physics:
+    """Laws drawn at random of which a frame shows everything: the block's size and shape, often the standard ones."""
+    scale = float(rng.uniform(*RANGES["block_scale"][:2])) if rng.random() < _OTHER_SIZE else 1.0
+    shape = str(rng.choice(BLOCK_SHAPES)) if rng.random() < _CHANCE else BLOCK_SHAPES[0]
+    return Physics(block_shape=shape, block_scale=scale)
 
 
 def _play(chunk: tuple[tuple[str, ...], int, int, int]) -> list[Episode]:

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pushjepa.adaptation.system_m import ADAPTS
 from pushjepa.evaluation.report import interval
 from pushjepa.evaluation.results import Row, write_results
 from pushjepa.evaluation.shift_figures import FIGURES, by_shift, rate_of, shifts_of, standard_row
@@ -154,7 +155,7 @@ def _line_of(key: tuple[str, str], trial: Trial) -> list[object]:
 
 
 def _adaptations(trial: Trial) -> int:
-    return 0 if trial.foreseen is None else sum(act in ("infer", "learn") for _, act in trial.foreseen.acts)
+    return 0 if trial.foreseen is None else sum(act in ADAPTS for _, act in trial.foreseen.acts)
 
 
 def _mean(curve: Sequence[float]) -> str:

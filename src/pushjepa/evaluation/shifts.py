@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 
 from pushjepa.adaptation import Event
+from pushjepa.adaptation.system_m import ADAPTS
 from pushjepa.evaluation.results import Row
 from pushjepa.evaluation.statistics import Estimate, bootstrap_mean, bootstrap_ratio, wilson
 from pushjepa.physics.geometry import Array
@@ -130,7 +131,8 @@ def _foresight(minds: Sequence[tuple[int, Foreseen]], rng: np.random.Generator) 
     return row | {
         "boundaries": boundaries,
         "alarms": sum(len(one.alarms) for _, one in minds),
-        "adaptations": sum(act in ("infer", "learn") for act in acts),
+        "adaptations": sum(act in ADAPTS for act in acts),
+        "looks": acts.count("look"),
         "rollbacks": acts.count("rollback"),
         "restores": acts.count("restore"),
         "adapt_ms_median": 1000 * float(np.median(seconds)) if seconds else None,

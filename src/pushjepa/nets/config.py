@@ -31,6 +31,7 @@ class ModelConfig(Record):
         unroll_substeps: how often the unroll's network is applied within one env step, each time to its share of the
             commanded motion.
         laws: C, numbers that tell the unroll of the laws of physics; 0 for one that knows one world.
+        visible: which of those a second look at a frame tells; none for a model without a second look.
     """
 
     kind: ClassVar[str] = "model"
@@ -54,8 +55,10 @@ class ModelConfig(Record):
     unroll_waves: int = 32
     unroll_substeps: int = 1
     laws: int = 0
+    visible: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "visible", tuple(self.visible))  # JSON and TOML give a list
         if self.encoder not in ENCODERS:
             raise ValueError(f"unknown encoder {self.encoder!r}; choose one of {', '.join(ENCODERS)}")
         if self.action_encoder not in ("mlp", "linear"):
@@ -68,7 +71,20 @@ class ModelConfig(Record):
             raise ValueError(f"unroll_substeps must be at least 1, got {self.unroll_substeps}")
         if self.laws < 0 or (self.laws and not self.unroll_hidden):
             raise ValueError(f"laws are told to the unroll: {self.laws} of them, unroll_hidden {self.unroll_hidden}")
+        check_visible(self.visible, self.laws)
+        if self.visible and self.encoder != "keypoint":
+            raise ValueError("a second look is for the keypoint encoder: visible must be empty")
         if self.encoder == "vit-tiny" and self.frame_size % 14:
             raise ValueError(f"vit-tiny has patches of 14 px: frame_size must be a multiple, got {self.frame_size}")
         if self.encoder == "keypoint" and self.frame_size % 4:
             raise ValueError(f"the keypoint encoder halves twice: frame_size must divide by 4, got {self.frame_size}")
+
+
+def check_visible(visible: tuple[int, ...], laws: int) -> None:
+    """Refuse a second look that would tell of numbers that there are not.
+
+    Raises:
+        ValueError: a number twice, or one beyond those of the laws.
+    """
+    if len(set(visible)) < len(visible) or any(not 0 <= index < laws for index in visible):
+        raise ValueError(f"visible names some of the {laws} numbers of the laws, each once, got {list(visible)}")

@@ -63,12 +63,25 @@ class KeypointEncoder(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Frames (N, H, W, 3) of 0 ... 255 to features (N, width)."""
-        maps = self.maps(self.blocks(self.stem(self.normalise(frames))))  # (N, P, h, w)
-        heat = maps.flatten(2).softmax(dim=-1)  # (N, P, h*w)
+        return self.read(self.moments(self.features(frames)))
+
+    def features(self, frames: Tensor) -> Tensor:
+        """Frames (N, H, W, 3) to what the convolutions make of them (N, C, h, w)."""
+        found: Tensor = self.blocks(self.stem(self.normalise(frames)))
+        return found
+
+    def moments(self, features: Tensor) -> Tensor:
+        """Features (N, C, h, w) to the key points' means and second moments (N, points * 5)."""
+        heat = self.maps(features).flatten(2).softmax(dim=-1)  # (N, P, h*w)
         x, y, xx, yy, xy = (heat @ self.basis).unbind(dim=-1)  # each (N, P)
         # Spreads are small next to positions: 4 brings both to one scale.
         moments = torch.stack([x, y, 4 * (xx - x * x), 4 * (yy - y * y), 4 * (xy - x * y)], dim=-1)
-        return self.out(moments.flatten(1))
+        return moments.flatten(1)
+
+    def read(self, moments: Tensor) -> Tensor:
+        """Moments (N, points * 5) to features of the whole frame (N, width)."""
+        found: Tensor = self.out(moments)
+        return found
 
 
 class VitTinyEncoder(nn.Module):

@@ -14,6 +14,7 @@ from pushjepa.nets.mech_config import MechConfig
 from pushjepa.nets.mechanisms import Mechanisms, build_memory
 from pushjepa.nets.prior import ActionPrior, PlanMixture
 from pushjepa.nets.push_unroll import MEMORY, PushUnroll
+from pushjepa.nets.second_look import SecondLook
 from pushjepa.nets.slots import STATE_NUMBERS, SlotEncoder, SlotHeads
 
 _CENTRE = 256.0  # px
@@ -83,12 +84,29 @@ class MechJEPA(nn.Module):
             nn.init.zeros_(self.lift.bias)
         self.prior = ActionPrior(config) if config.prior_hidden else None
         self.effect = nn.Linear(config.mechanism_width, 1) if self.memory is not None else None
+        self.second: SecondLook | None = None
+        if config.visible:
+            moments = config.slots * config.points * 5
+            self.second = SecondLook(
+                SlotEncoder(config), None, config.channels[1], moments, config.laws, config.visible
+            )
 
     def encode(self, frames: Tensor) -> Tensor:
         """Frames (..., H, W, 3) of 0 ... 255 to slots (..., K, D)."""
         lead = frames.shape[:-3]
         slots: Tensor = self.encoder(frames.reshape(-1, *frames.shape[-3:]))
         return slots.reshape(*lead, *slots.shape[1:])
+
+    def look(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames (N, H, W, 3) to slots (N, K, D) and numbers of the laws (N, C) by the second look.
+
+        Raises:
+            ValueError: the model has none.
+        """
+        if self.second is None:
+            raise ValueError("this model has no second look: nothing is visible to it")
+        slots, told = self.second(frames)
+        return slots, told
 
     def predict(self, slots: Tensor, blocks: Tensor, before: Tensor, masked: Tensor | None = None) -> Prediction:
         """Predict the next slots of every frame of a window.

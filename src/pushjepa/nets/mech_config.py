@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pushjepa.nets.config import check_visible
 from pushjepa.physics.record import Record
 
 MECHANISMS = ("none", "vq", "lowrank")
@@ -33,6 +34,7 @@ class MechConfig(Record):
         unroll_waves: frequencies of its Fourier features, a multiple of 4.
         unroll_substeps: how often it is applied in an env step.
         laws: C, numbers that tell the unroll of the laws of physics; 0 for one that knows one world.
+        visible: which of those a second look at a frame tells; none for a model without a second look.
         prior_hidden, prior_layers: sizes of the action prior; a width of 0 leaves it out.
         prior_modes: plans in its mixture.
         prior_blocks: action blocks of a plan.
@@ -61,6 +63,7 @@ class MechConfig(Record):
     unroll_waves: int = 32
     unroll_substeps: int = 2
     laws: int = 0
+    visible: tuple[int, ...] = ()
     prior_hidden: int = 0
     prior_layers: int = 3
     prior_modes: int = 8
@@ -68,6 +71,7 @@ class MechConfig(Record):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))  # JSON and TOML give a list
+        object.__setattr__(self, "visible", tuple(self.visible))
         if self.mechanism not in MECHANISMS:
             raise ValueError(f"unknown mechanism {self.mechanism!r}; choose one of {', '.join(MECHANISMS)}")
         if self.mechanism != "none" and self.slots < 2:
@@ -101,3 +105,4 @@ class MechConfig(Record):
             raise ValueError("laws are told to the unroll, and unroll_hidden is 0")
         if self.laws < 0:
             raise ValueError(f"laws must not be negative, got {self.laws}")
+        check_visible(self.visible, self.laws)

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from pushjepa.nets.actions import JointActionEncoder
 from pushjepa.nets.config import ModelConfig
-from pushjepa.nets.encoder import Projector, build_encoder
+from pushjepa.nets.encoder import KeypointEncoder, Projector, build_encoder
 from pushjepa.nets.predictor import Predictor
+from pushjepa.nets.second_look import SecondLook
 from pushjepa.nets.unroll import SCENES, Lift, StepUnroll
 from pushjepa.physics.constants import BOARD_CENTRE
 
@@ -52,12 +53,24 @@ class JEPA(nn.Module):
         self.anchor = nn.Linear(STATE_NUMBERS, config.width, bias=False) if config.unroll_hidden else None
         if self.anchor is not None:
             nn.init.zeros_(self.anchor.weight)
+        self.second = _second_look(config) if config.visible else None
 
     def encode(self, frames: Tensor) -> Tensor:
         """Frames (..., H, W, 3) of 0 ... 255 to latents (..., D)."""
         lead = frames.shape[:-3]
         flat = frames.reshape(-1, *frames.shape[-3:])
         return self.projector(self.encoder(flat)).reshape(*lead, -1)
+
+    def look(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames (N, H, W, 3) to latents (N, D) and numbers of the laws (N, C) by the second look.
+
+        Raises:
+            ValueError: the model has none.
+        """
+        if self.second is None:
+            raise ValueError("this model has no second look: nothing is visible to it")
+        latents, told = self.second(frames)
+        return latents, told
 
     def predict(self, latents: Tensor, blocks: Tensor, actors: Tensor) -> Tensor:
         """Latents (B, T, D), blocks (B, T, frameskip, agents, 2), actors (B, T) to the next latents (B, T, D)."""
@@ -129,6 +142,13 @@ class JEPA(nn.Module):
         """Number of parameters of each part, and their total."""
         parts = {name: sum(p.numel() for p in child.parameters()) for name, child in self.named_children()}
         return parts | {"total": sum(parts.values())}
+
+
+def _second_look(config: ModelConfig) -> SecondLook:
+    encoder = KeypointEncoder(config.width, config.frame_size)
+    projector = Projector(config.width, config.projector_hidden)
+    channels, moments = encoder.maps.in_channels, encoder.out.in_features
+    return SecondLook(encoder, projector, channels, moments, config.laws, config.visible)
 
 
 def encode_state(states: Tensor) -> Tensor:

@@ -46,9 +46,16 @@ class SlotEncoder(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Frames (N, H, W, 3) of 0 ... 255 to slots (N, K, D)."""
+        return self.read(self.moments(self.features(frames)))
+
+    def features(self, frames: Tensor) -> Tensor:
+        """Frames (N, H, W, 3) to what the backbone makes of them (N, C, h, w)."""
         # The environment's picture is white: its mean brightness is near 0.9.
-        features = self.backbone((frames.permute(0, 3, 1, 2).float() / 255.0 - 0.9) / 0.2)
-        moments = self._moments(self.attention(features))
+        found: Tensor = self.backbone((frames.permute(0, 3, 1, 2).float() / 255.0 - 0.9) / 0.2)
+        return found
+
+    def read(self, moments: Tensor) -> Tensor:
+        """Moments (N, K, points * 5) to slots (N, K, D)."""
         flat = self.out(moments.flatten(0, 1))  # (N K, hidden)
         return torch.einsum("nkh,khd->nkd", flat.unflatten(0, moments.shape[:2]), self.slot)
 
@@ -57,9 +64,9 @@ class SlotEncoder(nn.Module):
         logits = torch.einsum("pc,nchw->nphw", self.queries, features) + self.bias[:, None, None]
         return logits.flatten(2).softmax(dim=-1)
 
-    def _moments(self, heat: Tensor) -> Tensor:
-        """Maps (N, K * points, h * w) to their moments (N, K, points * 5)."""
-        x, y, xx, yy, xy = (heat @ self.basis).unbind(dim=-1)
+    def moments(self, features: Tensor) -> Tensor:
+        """Features (N, C, h, w) to the moments of each slot's attention maps (N, K, points * 5)."""
+        x, y, xx, yy, xy = (self.attention(features) @ self.basis).unbind(dim=-1)
         # Spreads are small next to positions: 4 brings both to one scale.
         moments = torch.stack([x, y, 4 * (xx - x * x), 4 * (yy - y * y), 4 * (xy - x * y)], dim=-1)
         return moments.unflatten(1, self.shape).flatten(2)

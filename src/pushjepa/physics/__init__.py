@@ -15,13 +15,14 @@ from pushjepa.physics.geometry import (
     place,
     wrap_angle,
 )
-from pushjepa.physics.parameters import LAWS, Physics, guess_laws, tell_laws
+from pushjepa.physics.parameters import LAWS, VISIBLE, Physics, guess_laws, tell_laws
 
 __all__ = [
     "BLOCK_SHAPES",
     "LAWS",
     "STATE_FIELDS",
     "STATE_SIZE",
+    "VISIBLE",
     "Board",
     "Obstacle",
     "Physics",

@@ -19,6 +19,7 @@ _PARTS: dict[str, tuple[tuple[float, float, float, float], ...]] = {
     "square": ((64.0, 64.0, 0.0, 0.0),),
 }
 BLOCK_SHAPES = tuple(_PARTS)
+TURNED_ALIKE = ("plus", "square")  #: of those, which look the same when turned: no frame tells their angle
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ def tell_laws(physics: Physics) -> NDArray[np.float32]:
 
 
 LAWS = len(tell_laws(Physics()))  #: C, how many numbers :func:`tell_laws` gives
+VISIBLE = (1, *range(6, LAWS))  #: which of them a frame shows: the block's scale and its shape
 
 
 def guess_laws(told: NDArray[np.floating]) -> Physics:

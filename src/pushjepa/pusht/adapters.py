@@ -185,16 +185,17 @@ class Sight:
     def __init__(self, model: WorldModel, cost: GoalCost = state_cost) -> None:
         self.model, self.cost = model, cost
 
-    def read(self, info: Mapping[str, Any], row: int) -> Seen:
-        """What there is to see of environment ``row``."""
-        past, goal = ("history_state", "goal_state") if self.model.spec.frame_size == 0 else ("history_pixels", "goal")
+    def read(self, info: Mapping[str, Any], row: int, model: WorldModel | None = None) -> Seen:
+        """What there is to see of environment ``row``; ``model`` encodes instead of the planner's own."""
+        model = model or self.model
+        past, goal = ("history_state", "goal_state") if model.spec.frame_size == 0 else ("history_pixels", "goal")
         for name in (past, goal):
             if name not in info:
                 raise ValueError(f"the observation lacks {name!r}; use HistoryPolicy with a goal-conditioned World")
         seen = np.concatenate([np.asarray(info[past][row]), np.asarray(info[goal][row])[-1:]])
-        latents = self.model.encode(seen).astype(np.float32)
+        latents = model.encode(seen).astype(np.float32)
         blocks, actors = np.asarray(info["history_blocks"][row]), np.asarray(info["history_actors"][row])
-        cost = self.cost(self.model.decode(latents[-1]), latents[-1])
+        cost = self.cost(model.decode(latents[-1]), latents[-1])
         return Seen(Context(latents[:-1], blocks.astype(np.float32), actors.astype(np.int64)), latents[-1], cost)
 
 
@@ -338,7 +339,7 @@ class BlockPlanner:
                 known = np.asarray(init_action[row], dtype=np.float32).reshape(-1, *shape[1:])
                 start[: len(known)] = known
             model = None if self.models is None else self.models[row]
-            plans[row], cost = self.plan(self.sight.read(info_dict, row), start, model)
+            plans[row], cost = self.plan(self.sight.read(info_dict, row, model), start, model)
             costs.append(cost)
         return {"actions": torch.from_numpy(plans.reshape(count, shape[0], -1)), "costs": costs}
 

@@ -24,7 +24,7 @@ _NEAR = 0.75  # of the branches leave where the block moves in the next block of
 _STRAY = (0.02, 0.7)  # least and largest spread of what is added to an action
 _LOST = 0.25  # of the branches heed nothing of what the expert did
 _CHUNK = 250
-_SAME_LAWS = 25
+SAME_LAWS = 25  #: branches in a row that share their laws
 _COME_APART = 3  # env steps at rest before a branch under other laws
 _Chunk = TypeVar("_Chunk")
 #: Ranges that the laws of branches are drawn from; a shape is drawn from all that there are.
@@ -85,8 +85,8 @@ def make_shifted_branches(
     rng = np.random.default_rng([seed, count, 2])
     leaving, actions = _leave(trajectories, count, rng)
     chunks = []
-    for low in range(0, count, _SAME_LAWS):
-        part = slice(low, low + _SAME_LAWS)
+    for low in range(0, count, SAME_LAWS):
+        part = slice(low, low + SAME_LAWS)
         chunks.append((trajectories.states[leaving[part]], actions[part], draw_laws(rng)))
     states = _play_all(_play_shifted, chunks, count, workers, progress)
     ends = np.full((count, 1, 2), np.nan, dtype=np.float32)

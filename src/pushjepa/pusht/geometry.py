@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -45,11 +46,12 @@ def pose_error(poses: Array, goal: Array) -> Array:
     return np.asarray(np.hypot(x - wanted[:, 0], y - wanted[:, 1]).mean(axis=-1))
 
 
-def clearance(points: Array, pose: Array) -> Array:
-    """Distance (...) of points (..., 2) from the tee at ``pose``; 0 inside."""
+def clearance(points: Array, pose: Array, parts: Sequence[Array] = _BARS) -> Array:
+    """Distance (...) of points (..., 2) from the tee at ``pose``, or from a block of other rectangles; 0 inside."""
     local = turn(points - pose[:2], -pose[2])
-    apart = [np.linalg.norm(local - np.clip(local, low, high), axis=-1) for low, high in _BARS]
-    return np.asarray(np.minimum(*apart))
+    bounds = [(part.min(axis=0), part.max(axis=0)) for part in parts]
+    apart = [np.linalg.norm(local - np.clip(local, low, high), axis=-1) for low, high in bounds]
+    return np.asarray(np.min(apart, axis=0))
 
 
 def is_free(start: Array, end: Array, pose: Array, margin: float) -> bool:

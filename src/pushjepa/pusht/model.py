@@ -19,6 +19,7 @@ from pushjepa.nets.mech import Frame, MechJEPA, decode_pusht_state, encode_pusht
 from pushjepa.nets.mech_config import MechConfig
 from pushjepa.pusht.oracle import STATE_FIELDS
 from pushjepa.pusht.simulator import Array
+from pushjepa.runtime.backend import check_frames
 from pushjepa.runtime.checkpoint import CONFIG, WEIGHTS, file_digest
 from pushjepa.runtime.contract import Context, FloatArray, ModelSpec
 
@@ -38,15 +39,26 @@ class PushTModel:
     def __init__(self, net: MechJEPA, learned: Mapping[str, Any] | None = None) -> None:
         self.net, self.learned = net.eval(), learned or {}
         c = net.config
-        self.spec = ModelSpec(c.slots, c.width, 1, c.frameskip, c.history, c.frame_size, STATE_FIELDS[:5], c.laws)
+        fields = STATE_FIELDS[:5]
+        self.spec = ModelSpec(c.slots, c.width, 1, c.frameskip, c.history, c.frame_size, fields, c.laws, c.visible)
 
     @torch.inference_mode()
     def encode(self, frames: NDArray[np.uint8]) -> FloatArray:
         """Frames (N, H, W, 3) uint8 to slots (N, K, D)."""
-        size = self.spec.frame_size
-        if frames.ndim != 4 or frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8:
-            raise ValueError(f"frames must be (N, {size}, {size}, 3) uint8, got {frames.shape} {frames.dtype}")
+        check_frames(frames, self.spec)
         return np.asarray(self.net.encode(torch.from_numpy(np.ascontiguousarray(frames))).numpy())
+
+    @torch.inference_mode()
+    def look(self, frames: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+        """Frames (N, H, W, 3) uint8 to slots (N, K, D) and numbers of the laws (N, C); see
+        :class:`~pushjepa.runtime.contract.LawfulModel`.
+
+        Raises:
+            ValueError: the model has no second look.
+        """
+        check_frames(frames, self.spec)
+        slots, told = self.net.look(torch.from_numpy(np.ascontiguousarray(frames)))
+        return np.asarray(slots.numpy()), np.asarray(told.numpy())
 
     @torch.inference_mode()
     def rollout(

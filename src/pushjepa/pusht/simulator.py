@@ -113,6 +113,8 @@ def tell_laws(physics: PushTPhysics) -> NDArray[np.float32]:
 
 
 LAWS = len(tell_laws(PushTPhysics()))  #: C, how many numbers :func:`tell_laws` gives
+VISIBLE = (1, *range(6, LAWS))  #: which of them a second look can tell of a frame: the block's scale and its shape
+TURNED_ALIKE = ("zed", "plus", "bar", "square")  #: shapes that look the same when turned: no frame tells their angle
 
 
 class Simulator:

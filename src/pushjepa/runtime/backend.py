@@ -47,15 +47,30 @@ class Backend(ABC):
         """Turn tokens (S, h-1, P), (S, P) to (S, D)."""
 
     @abstractmethod
+    def _look(self, frames: NDArray[np.uint8]) -> FloatArray:
+        """(N, H, W, 3) uint8 to latents and what is told of the laws, side by side (N, D + C)."""
+
+    @abstractmethod
     def _decode(self, latents: FloatArray) -> FloatArray:
         """(N, D) to (N, 8)."""
 
     def encode(self, frames: NDArray[np.uint8]) -> FloatArray:
         """Frames (N, H, W, 3) uint8 to latents (N, 1, D); see :class:`~pushjepa.runtime.contract.WorldModel`."""
-        size = self.spec.frame_size
-        if frames.ndim != 4 or frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8:
-            raise ValueError(f"frames must be (N, {size}, {size}, 3) uint8, got {frames.shape} {frames.dtype}")
+        check_frames(frames, self.spec)
         return self._encode(np.ascontiguousarray(frames))[:, None]
+
+    def look(self, frames: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+        """Frames (N, H, W, 3) uint8 to latents (N, 1, D) and numbers of the laws (N, C); see
+        :class:`~pushjepa.runtime.contract.LawfulModel`.
+
+        Raises:
+            ValueError: the model has no second look.
+        """
+        if not self.spec.visible:
+            raise ValueError(f"{self.name} has no second look")
+        check_frames(frames, self.spec)
+        both = self._look(np.ascontiguousarray(frames))
+        return both[:, None, : self.spec.width], both[:, self.spec.width :]
 
     def rollout(
         self,
@@ -69,7 +84,7 @@ class Backend(ABC):
         The turns of the context are looked at under the same laws as those to come.
         """
         self._check(context, candidates, actors)
-        look = self._look(conditions)
+        look = self._turns_under(conditions)
         candidates = np.ascontiguousarray(candidates, dtype=np.float32)
         latents = np.ascontiguousarray(context.latents[:, 0], dtype=np.float32)  # (h, D)
         past = look(latents[:-1], context.blocks.astype(np.float32), context.actors)[None]
@@ -117,7 +132,9 @@ class Backend(ABC):
         turns = self._shifted(flat, blocks.astype(np.float32), actors, conditions.astype(np.float32))
         return _states(turns[:, 2 * self.spec.width :])
 
-    def _look(self, conditions: FloatArray | None) -> Callable[[FloatArray, FloatArray, NDArray[np.int64]], FloatArray]:
+    def _turns_under(
+        self, conditions: FloatArray | None
+    ) -> Callable[[FloatArray, FloatArray, NDArray[np.int64]], FloatArray]:
         """How single turns are looked at: under the standard laws or under others (C,)."""
         if conditions is None or not conditions.any():
             return self._turns
@@ -139,6 +156,17 @@ class Backend(ABC):
             raise ValueError(f"candidates must be (S, H, {s.frameskip}, {s.agents}, 2), got {candidates.shape}")
         if actors.shape != candidates.shape[1:2]:
             raise ValueError(f"one actor for each of {candidates.shape[1]} blocks, got {actors.shape}")
+
+
+def check_frames(frames: NDArray[np.uint8], spec: ModelSpec) -> None:
+    """Refuse what are no frames for a model.
+
+    Raises:
+        ValueError: not (N, size, size, 3) uint8.
+    """
+    size = spec.frame_size
+    if frames.ndim != 4 or frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8:
+        raise ValueError(f"frames must be (N, {size}, {size}, 3) uint8, got {frames.shape} {frames.dtype}")
 
 
 def _states(numbers: FloatArray) -> NDArray[np.float64]:

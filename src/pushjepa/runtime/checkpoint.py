@@ -17,12 +17,13 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 GRAPHS = ("encoder.onnx", "turns.onnx", "first.onnx", "next.onnx", "decoder.onnx")
 SHIFTED = "shifted.onnx"  #: the graph of a model that can be told of other laws
+LOOK = "look.onnx"  #: that of one with a second look
 CARD = "README.md"
 
 
-def graphs_of(laws: int) -> tuple[str, ...]:
-    """The graphs of a model that can be told of the laws of physics in so many numbers, be that none."""
-    return (*GRAPHS, SHIFTED) if laws else GRAPHS
+def graphs_of(model: Mapping[str, Any]) -> tuple[str, ...]:
+    """The graphs of a model, by the sizes that its config has."""
+    return GRAPHS + (SHIFTED,) * bool(model.get("laws")) + (LOOK,) * bool(model.get("visible"))
 
 
 def resolve(model: str | Path | None) -> Path:
@@ -94,7 +95,7 @@ def verify(folder: Path, config: dict[str, Any], *, weights_only: bool = False) 
     Raises:
         ValueError: a file is missing or is not the one that belongs here.
     """
-    graphs = graphs_of(config["model"].get("laws", 0))
+    graphs = graphs_of(config["model"])
     for name in (WEIGHTS,) if weights_only else (WEIGHTS, *graphs):
         if not (folder / name).is_file():
             raise ValueError(f"checkpoint {folder} lacks {name}; export it again or fetch the folder whole")
@@ -131,4 +132,5 @@ def spec_of(config: dict[str, Any]) -> ModelSpec:
         frame_size=model["frame_size"],
         state_fields=STATE_FIELDS,
         laws=model.get("laws", 0),
+        visible=tuple(model.get("visible", ())),
     )

@@ -24,6 +24,7 @@ class ModelSpec:
         frame_size: height and width in pixels of the frames it takes.
         state_fields: names of what ``decode`` gives, in order.
         laws: C, numbers that a rollout can be told of the laws of physics; 0 for a model that knows one world.
+        visible: which of those a second look at a frame tells; none for a model that looks in one way.
     """
 
     tokens: int
@@ -34,6 +35,7 @@ class ModelSpec:
     frame_size: int
     state_fields: tuple[str, ...]
     laws: int = 0
+    visible: tuple[int, ...] = ()
 
 
 class Context(NamedTuple):
@@ -103,5 +105,16 @@ class LawfulModel(WorldModel, Protocol):
             blocks: (N, frameskip, agents, 2) joint action blocks.
             actors: (N,) who acts in each.
             conditions: (N, C) the laws that are supposed for each.
+        """
+        ...
+
+    def look(self, frames: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+        """Frames (N, H, W, 3) uint8 to latents (N, K, D) and numbers of the laws (N, C), for a block that is unknown.
+
+        The latents are those of the same scene with the block that the model knows. Of the numbers those that a frame
+        shows are told, the others are 0.
+
+        Raises:
+            ValueError: the model has no second look.
         """
         ...

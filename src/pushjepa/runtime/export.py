@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import pushjepa
 from pushjepa.nets import JEPA
-from pushjepa.runtime.checkpoint import CONFIG, FORMAT, SHIFTED, WEIGHTS, file_digest, graphs_of
+from pushjepa.runtime.checkpoint import CONFIG, FORMAT, LOOK, SHIFTED, WEIGHTS, file_digest, graphs_of
 
 OPSET = 18
 _SMALL = 4096  # numbers; anything smaller may stay inside the graph
@@ -53,6 +53,15 @@ class _Shifted(nn.Module):
 
     def forward(self, latents: Tensor, blocks: Tensor, actors: Tensor, laws: Tensor) -> Tensor:
         return self.model.turn_tokens(latents, blocks, actors, laws)
+
+
+class _Look(nn.Module):
+    def __init__(self, model: JEPA) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return torch.cat(self.model.look(frames), dim=-1)
 
 
 class _Predictor(nn.Module):
@@ -107,7 +116,7 @@ def export_checkpoint(
         "preset": preset,
         "data": data,
         "metrics": metrics,
-        "files": {name: file_digest(folder / name) for name in (WEIGHTS, *graphs_of(model.config.laws))},
+        "files": {name: file_digest(folder / name) for name in (WEIGHTS, *graphs_of(model.config.to_dict()))},
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
 
@@ -134,6 +143,8 @@ def _export_graphs(model: JEPA, folder: Path) -> None:
     if c.laws:
         told, names = (*turns, torch.zeros(3, c.laws)), ["latents", "blocks", "actors", "laws"]
         _export(_Shifted(model), told, (many, many, many, many), names, folder / SHIFTED)
+    if c.visible:
+        _export(_Look(model), (frames,), (many,), ["frames"], folder / LOOK)
     for name, pasts, shapes in (("first", 1, (None, many)), ("next", 3, (many, many))):
         past = torch.zeros(pasts, c.history - 1, newest.shape[-1])
         _export(_Predictor(model), (past, newest), shapes, ["past", "newest"], folder / f"{name}.onnx")

@@ -35,7 +35,7 @@ class OnnxBackend(Backend):
         # Spinning worker threads win a little time in one session and lose much with several beside each other.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._sessions: dict[str, Any] = {}
-        for graph in graphs_of(spec.laws):
+        for graph in graphs_of({"laws": spec.laws, "visible": spec.visible}):
             try:
                 session = ort.InferenceSession(str(folder / graph), options, providers=["CPUExecutionProvider"])
                 self._sessions[graph.removesuffix(".onnx")] = session
@@ -64,6 +64,9 @@ class OnnxBackend(Backend):
 
     def _next(self, past: FloatArray, newest: FloatArray) -> FloatArray:
         return self._run("next", past, newest)
+
+    def _look(self, frames: NDArray[np.uint8]) -> FloatArray:
+        return self._run("look", frames)
 
     def _decode(self, latents: FloatArray) -> FloatArray:
         return self._run("decoder", latents)

@@ -78,6 +78,10 @@ class TorchBackend(Backend):
 
     _next = _first  # torch broadcasts: one function serves a shared past and a past for each candidate
 
+    def _look(self, frames: NDArray[np.uint8]) -> FloatArray:
+        with torch.inference_mode():
+            return _numpy(torch.cat(self._model.look(*self._tensors(frames)), dim=-1))
+
     def _decode(self, latents: FloatArray) -> FloatArray:
         with torch.inference_mode():
             return _numpy(self._model.head(*self._tensors(latents)))

@@ -73,6 +73,6 @@ def read_card(folder: Path) -> ModelCard:
 
 
 def _own_world(metrics: dict[str, dict[str, float | None]]) -> dict[str, float | None]:
-    """The figures of the last phase but ``laws``, whose are of other worlds; none if there are none."""
-    own = [values for name, values in metrics.items() if not name.endswith("-laws")]
+    """The figures of the last phase but ``laws`` and ``looks``, whose are of other worlds; none if there are none."""
+    own = [values for name, values in metrics.items() if not name.endswith(("-laws", "-looks"))]
     return own[-1] if own else {}

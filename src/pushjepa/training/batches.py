@@ -16,17 +16,20 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pushjepa.data import EpisodeStore, Windows, draw_states, draw_windows, make_scenes, random_scenes
-from pushjepa.data.shifted import make_shifted_episodes
+from pushjepa.data.shifted import draw_looks, make_shifted_episodes
 from pushjepa.data.store import Episodes
 from pushjepa.data.windows import WindowBatch as StateWindows
 from pushjepa.data.windows import check_flippable, flip_window
 from pushjepa.nets import JEPA, SCENES
 from pushjepa.physics import Physics, tell_laws
+from pushjepa.physics.geometry import TURNED_ALIKE
+from pushjepa.relay.scene import Scene
 from pushjepa.relay.stages import STAGES, get_stage
-from pushjepa.training.modules import SceneBatch, TurnBatch, WindowBatch
+from pushjepa.training.modules import LookBatch, SceneBatch, TurnBatch, WindowBatch
 from pushjepa.training.presets import PhaseConfig
 
 VALIDATION_SHARE = 0.02  #: the last episodes of a store are never trained on
+_ALIKE = 8  # scenes that are drawn with one block: what a new block costs is shared by them
 _BLUR_DEGREES = 0.5  # of angle for each px of position: what the state head's errors are like
 
 
@@ -88,6 +91,35 @@ class SceneBatches(Batches[SceneBatch]):
         )
         frames = torch.from_numpy(draw_states(states, which, self._scenes))
         return SceneBatch(frames, _float(states), torch.from_numpy(self._numbers[which]))
+
+
+class OtherScenes(Batches[LookBatch]):
+    """Uniformly random scenes on every stage, with blocks of sizes and shapes drawn at random."""
+
+    def __init__(self, stages: tuple[str, ...], frame_size: int, size: int, seed: int) -> None:
+        super().__init__(size, seed)
+        self._stages, self._size = stages, frame_size
+        self._plain = make_scenes(stages, frame_size)
+        self._numbers = stage_numbers(stages)
+
+    def make(self, rng: np.random.Generator, size: int) -> LookBatch:
+        parts = [self._some(rng, len(rows)) for rows in np.array_split(np.arange(size), -(-size // _ALIKE))]
+        return LookBatch(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    def _some(self, rng: np.random.Generator, count: int) -> LookBatch:
+        """Scenes of one stage and one block."""
+        number = int(rng.integers(len(self._stages)))
+        stage, laws = get_stage(self._stages[number]), draw_looks(rng)
+        states = random_scenes(rng, count, stage, laws)
+        drawn = Scene(stage, self._size, laws.block_shape, laws.block_scale).draw_many(states)
+        return LookBatch(
+            torch.from_numpy(drawn),
+            torch.from_numpy(self._plain[number].draw_many(states)),
+            _float(states),
+            torch.full((count,), int(self._numbers[number])),
+            _float(np.repeat(tell_laws(laws)[None], count, axis=0)),
+            torch.full((count,), laws.block_shape not in TURNED_ALIKE),
+        )
 
 
 class FrameWindows(Batches[WindowBatch]):
@@ -238,6 +270,13 @@ def build_phase_data(
         pair: tuple[Batches[Any], Batches[Any]] = (
             SceneBatches(stages, episodes.physics, config.frame_size, phase.batch, seed),
             SceneBatches(stages, episodes.physics, config.frame_size, phase.batch, seed + 1),
+        )
+    elif phase.kind == "looks":
+        if episodes.physics != Physics():
+            raise ValueError("the phase looks is for a model that knows the standard block, not that of these episodes")
+        pair = (
+            OtherScenes(episodes.stages, config.frame_size, phase.batch, seed),
+            OtherScenes(episodes.stages, config.frame_size, phase.batch, seed + 1),
         )
     elif phase.kind == "joint":
         pair = (

@@ -50,8 +50,9 @@ def write_card(
         "## Validation at the end of each phase\n",
         "Board pixels and degrees; `turn_*` over held-out turns that moved the block by more than 10 px, in `turns` "
         "from true positions blurred a little, elsewhere from frames; `told_*` and `unaware_*` so under laws "
-        "of physics drawn at random, with the unroll told of them and not. `seconds` are those of a phase's last "
-        "sitting.\n",
+        "of physics drawn at random, with the unroll told of them and not. In `looks`, `decode_*` is what the second "
+        "look reads of scenes with other blocks, `first_*` what the first does, and `number_*_off` the mean error of a "
+        "number of the laws that it tells. `seconds` are those of a phase's last sitting.\n",
         metric_table(metrics),
     ]
     (folder / CARD).write_text("\n".join(sections))
@@ -138,7 +139,7 @@ def _shares(phase: PhaseConfig, pusht: bool) -> str:
     """What part of a batch comes from particular windows, and how they are changed."""
     shares = {"moved": phase.moved, "blocked": phase.blocked, "jostled": phase.jostled, "masked": phase.masked}
     words = [f"{name} {share:g}" for name, share in (shares | {"played": phase.played}).items() if share]
-    if phase.kind == "laws":
+    if phase.kind in ("laws", "looks"):
         words.append("under laws drawn at random")
     if phase.branches:
         words.append(f"{phase.branches:,} branches")
@@ -161,7 +162,7 @@ def _sigreg(phase: PhaseConfig, preset: Preset) -> str:
 
 
 def _norms(phase: PhaseConfig, preset: Preset) -> str:
-    if not _shapes_latents(phase, preset):
+    if not _shapes_latents(phase, preset) and phase.kind != "looks":
         return ""
     return "frozen" if phase.frozen_norm else "learning"
 

@@ -26,6 +26,22 @@ class SceneBatch(NamedTuple):
     stage: Tensor
 
 
+class LookBatch(NamedTuple):
+    """Frames of blocks that are not the known one.
+
+    frames (B, H, W, 3) uint8; plain (B, H, W, 3), the same scenes with the block that the first encoder knows; states
+    (B, 7), the number of the stage (B,), laws (B, C) what there is to tell of the laws of physics, and headed (B,)
+    whether a frame tells the block's angle: not where it looks the same when turned.
+    """
+
+    frames: Tensor
+    plain: Tensor
+    states: Tensor
+    stage: Tensor
+    laws: Tensor
+    headed: Tensor
+
+
 class TurnBatch(NamedTuple):
     """Single turns: states before (B, 7), as blurred as a frame leaves them (B, 7), after each step (B, frameskip, 7).
 
@@ -68,6 +84,12 @@ def distance_loss(decoded: Tensor, states: Tensor) -> Tensor:
     """
     apart = (decoded - encode_state(states)).unflatten(-1, (4, 2))
     return 0.1 * ((apart.square().sum(-1) + SMOOTH**2).sqrt() - SMOOTH).mean()
+
+
+def match_loss(latents: Tensor, wanted: Tensor, counts: Tensor) -> Tensor:
+    """Mean squared error of latents (B, ...) over those that count (B,); 0 where none does."""
+    off = (latents - wanted).square().flatten(1).mean(dim=1)
+    return (off * counts).sum() / counts.sum().clamp(min=1)
 
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -283,6 +305,61 @@ class LawsPhase(TurnsPhase):
         self.log_dict(metrics, prog_bar=True)
 
 
+class LooksPhase(GamePhase):
+    """The second look alone, on blocks of other sizes and shapes; it begins as a copy of the first."""
+
+    def __init__(self, model: JEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
+        super().__init__(model, phase, loss, seed)
+        assert model.second is not None  # a preset without one has no such phase
+        model.second.begin(model.encoder, model.projector)
+        model.requires_grad_(False)
+        self.second = model.second.requires_grad_(True)
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self.model.encoder.eval()
+        self.model.projector.eval()
+
+    def losses(self, batch: LookBatch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """All losses, with what the head reads (B, 8) and what is told of the laws (B, C)."""
+        latents, told = self.second(batch.frames)
+        with torch.no_grad():
+            wanted = self.model.encode(batch.plain)
+        decoded = self.model.head(latents)
+        apart = (decoded - encode_state(batch.states)).unflatten(-1, (4, 2))
+        far = (apart.square().sum(-1) + SMOOTH**2).sqrt() - SMOOTH
+        counts = torch.cat([torch.ones_like(far[:, :3]), batch.headed[:, None].float()], dim=-1)
+        losses = {
+            "state": 0.1 * (counts * far).sum() / counts.sum(),
+            "stage": self.stage_loss(latents, batch.stage),
+            "pred": match_loss(latents, wanted, batch.headed),
+            "told": functional.mse_loss(told, batch.laws * self.second.place.sum(0)),
+        }
+        return losses, decoded, told
+
+    def training_step(self, batch: LookBatch, batch_idx: int) -> Tensor:
+        losses, _, _ = self.losses(batch)
+        self.log_dict({f"train_{name}": loss for name, loss in losses.items()}, prog_bar=True)
+        total = self.weights.state * losses["state"] + self.weights.stage * losses["stage"]
+        return total + losses["pred"] + losses["told"]
+
+    def validation_step(self, batch: LookBatch, batch_idx: int) -> None:
+        _, decoded, told = self.losses(batch)
+        first = self.model.head(self.model.encode(batch.frames))
+        self.keep(decoded=decoded, first=first, states=batch.states, told=told, laws=batch.laws, headed=batch.headed)
+
+    def on_validation_epoch_end(self) -> None:
+        seen = self.kept()
+        headed = seen["headed"].bool()
+        metrics = decode_summary(seen["decoded"][headed], seen["states"][headed])
+        once = decode_summary(seen["first"][headed], seen["states"][headed])
+        metrics |= {f"first_{name}": value for name, value in once.items()}
+        visible = self.second.place.sum(0).cpu()
+        off = (seen["told"] - visible * seen["laws"]).abs().mean(0)
+        metrics |= {f"number_{index}_off": off[index].item() for index in visible.nonzero()[:, 0].tolist()}
+        self.log_dict(metrics, prog_bar=True)
+
+
 class LatentsPhase(JointPhase):
     """Predictor, heads and, unless frozen, the unroll on latents encoded once; the encoder rests, so none collapses."""
 
@@ -335,5 +412,6 @@ PHASE_MODULES: dict[str, type[GamePhase]] = {
     "joint": JointPhase,
     "turns": TurnsPhase,
     "laws": LawsPhase,
+    "looks": LooksPhase,
     "latents": LatentsPhase,
 }

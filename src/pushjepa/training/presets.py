@@ -12,15 +12,23 @@ from pushjepa.nets import ModelConfig
 from pushjepa.nets.mech_config import MechConfig
 from pushjepa.nets.peer_config import PeerConfig
 from pushjepa.physics.parameters import LAWS as GAME_LAWS
-from pushjepa.pusht.simulator import LAWS
+from pushjepa.physics.parameters import VISIBLE as GAME_VISIBLE
+from pushjepa.pusht.simulator import LAWS, VISIBLE
 
-PHASES = ("scenes", "joint", "turns", "latents", "prior", "laws")
+PHASES = ("scenes", "joint", "turns", "latents", "prior", "laws", "looks")
 TASKS: dict[str, type[ModelConfig] | type[MechConfig] | type[PeerConfig]] = {
     "relay": ModelConfig,
     "pusht": MechConfig,
     "peer": PeerConfig,
 }
-BRANCHING = ("scenes", "turns", "joint", "latents", "laws")  #: phases in which states or windows of branches serve
+BRANCHING = (
+    "scenes",
+    "turns",
+    "joint",
+    "latents",
+    "laws",
+    "looks",
+)  #: phases in which states or windows of branches serve
 T = TypeVar("T")
 
 
@@ -48,10 +56,11 @@ class PhaseConfig:
     Attributes:
         kind: ``scenes`` (encoder and heads on random scenes), ``joint`` (everything, from pixels), ``turns`` (the step
             unroll on stored states), ``latents`` (all but the encoder, on cached latents), ``prior`` (Push-T's action
-            prior, on stored states) or ``laws`` (what other laws of physics change in the unroll, on turns that are
-            played under laws drawn at random; all else rests).
+            prior, on stored states), ``laws`` (what other laws of physics change in the unroll, on turns that are
+            played under laws drawn at random; all else rests) or ``looks`` (the second look, which begins as a copy of
+            the first, on scenes with blocks of other sizes and shapes; all else rests).
         steps: optimiser steps.
-        batch: frames a step in ``scenes``, turns a step in ``turns``, windows a step elsewhere.
+        batch: frames a step in ``scenes`` and ``looks``, turns a step in ``turns``, windows a step elsewhere.
         learning_rate: AdamW's at its peak; it warms up linearly and falls to 1% along a cosine.
         matrix_rate: Muon's, at the same schedule, for the matrices of the unroll's and the predictor's layers; 0 leaves
             them to AdamW.
@@ -71,13 +80,14 @@ class PhaseConfig:
         action_free: Push-T's ``joint`` and ``latents`` only: learn to predict without actions, as pretraining does.
         memory_rate: AdamW's for the memory of mechanisms; 0 for ``learning_rate``.
         reach: ``prior`` only: how many env steps ahead a goal may lie.
-        played: Push-T's ``scenes`` only: share of the scenes that are states of trajectories instead of random ones.
+        played: Push-T's ``scenes`` and ``looks`` only: share of the scenes that are states of trajectories (in
+            ``looks``: of branches) instead of random ones.
         branches: all phases of Push-T but ``prior``: how many branches of the trajectories, where the
             hand strays, are played in the simulator and learned from beside them.
         episodes: use at most this many episodes of the store, 0 for all; encoding them takes its time in ``latents``.
             In the game's ``laws``: how many are played, each under laws of its own.
         validate_every: steps between validations and checkpoints.
-        validation: frames (``scenes``) or windows in a validation.
+        validation: frames (``scenes``, ``looks``) or windows in a validation.
     """
 
     kind: str
@@ -144,11 +154,18 @@ class PhaseConfig:
         """Refuse what a phase of this kind would not heed."""
         if self.kind in ("turns", "latents", "prior", "laws") and (self.sigreg is not None or self.frozen_norm):
             raise ValueError(f"phase {self.kind}: the encoder rests, so sigreg and frozen_norm mean nothing")
+        if self.kind == "looks" and self.sigreg is not None:
+            raise ValueError("phase looks: it learns the first encoder's latents, so sigreg means nothing")
+        for name in ("matrix_rate", "memory_rate", "moved", "blocked", "jostled", "masked", "action_free"):
+            if self.kind == "looks" and getattr(self, name):
+                raise ValueError(f"phase looks: {name} means nothing to it")
+        if self.kind == "looks" and bool(self.played) != bool(self.branches):
+            raise ValueError("phase looks: played is a share of states of branches; give both or neither")
         for name, kinds in (
             ("flip", ("turns", "prior", "laws")),
             ("frozen_unroll", ("latents",)),
             ("branches", BRANCHING),
-            ("played", ("scenes",)),
+            ("played", ("scenes", "looks")),
         ):
             if getattr(self, name) and self.kind not in kinds:
                 raise ValueError(f"phase {self.kind}: {name} is for {' and '.join(kinds)} only")
@@ -190,14 +207,29 @@ class Preset:
         """Refuse laws of physics that the unroll could not be told of."""
         assert not isinstance(self.model, PeerConfig)
         told, laws = (LAWS if self.task == "pusht" else GAME_LAWS), self.model.laws
+        visible = VISIBLE if self.task == "pusht" else GAME_VISIBLE
+        if self.model.visible not in ((), visible):
+            raise ValueError(
+                f"preset {self.name}: a frame of {self.task} shows the numbers {list(visible)} of its laws"
+            )
+        if not self.model.visible and any(phase.kind == "looks" for phase in self.phases):
+            raise ValueError(f"preset {self.name}: the phase looks is for a model with visible = {list(visible)}")
         if laws not in (0, told):
             raise ValueError(f"preset {self.name}: the laws of {self.task} are told in {told} numbers, not in {laws}")
+        if self.model.visible:
+            self._check_looks()
         needs = "branches" if self.task == "pusht" else "episodes"
         for phase in self.phases:
             if phase.kind == "laws" and not laws:
                 raise ValueError(f"preset {self.name}: the phase laws is for an unroll with laws = {told}")
             if phase.kind == "laws" and not getattr(phase, needs):
                 raise ValueError(f"preset {self.name}: the phase laws needs {needs} to be played under other laws")
+
+    def _check_looks(self) -> None:
+        """Refuse a second look that would be left untrained, or behind the encoder that it is a copy of."""
+        kinds = [phase.kind for phase in self.phases]
+        if "looks" not in kinds or {"scenes", "joint"} & set(kinds[kinds.index("looks") :]):
+            raise ValueError(f"preset {self.name}: visible needs a phase looks, after all that train the encoder")
 
     def _check_peer(self) -> None:
         """Refuse what the peer would not heed."""

@@ -22,7 +22,11 @@ from pushjepa.training.pusht_modules import PUSHT_MODULES
 from pushjepa.training.recipe import Start
 
 # What a model may have that the weights it starts from lack: the option, its value without, and where it is.
-_ADDED = (("laws", 0, "unroll.laws."), ("bound", 2, "heads.parts."))
+_ADDED: tuple[tuple[str, Any, str], ...] = (
+    ("laws", 0, "unroll.laws."),
+    ("bound", 2, "heads.parts."),
+    ("visible", [], "second."),
+)
 
 
 class PushTTask:
@@ -51,7 +55,8 @@ class PushTTask:
     def load_weights(self, model: MechJEPA, folder: Path) -> None:
         """Begin with a checkpoint of this architecture.
 
-        It may lack parts that change nothing until they are learned: numbers of laws, and the heads of bar and stem.
+        It may lack parts that change nothing until they are learned: numbers of laws, the heads of bar and
+        stem, a second look.
         """
         theirs = load_net(folder)
         sizes, wanted, ours = theirs.config.to_dict(), model.config.to_dict(), model.state_dict()
@@ -98,7 +103,9 @@ _FIGURES = """\
 `*_px` and `*_deg` are board pixels and degrees. `decode_*` is what is read of single frames: of random scenes in the
 phases `scenes`, of trajectories elsewhere. `turn_*` is after one block of five actions, over blocks that moved the
 tee by more than 3 px; `told_*` is so under other laws of physics, over disturbed actions, where the unroll is told of
-those laws, and `unaware_*` where it is not. `likeliest_off` and `nearest_off` are distances of an
+those laws, and `unaware_*` where it is not. In `looks`, `decode_*` is what the second look reads of scenes with other
+blocks, `first_*` what the first does, and `number_*_off` the mean error of a number of the laws that it tells.
+`likeliest_off` and `nearest_off` are distances of an
 action from the likeliest and from the nearest of the prior's plans, over their first blocks; `val_nll` is their
 negative log-likelihood over the plan's length, steps past the goal counting 0. `val_effect` is the cross-entropy of
 telling whether the block moves, in nats; `code_perplexity` is over all pairs of slots. `train_*` and `samples_per_s`

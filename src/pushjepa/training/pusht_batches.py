@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,17 +14,22 @@ from tqdm import tqdm
 from pushjepa.nets.mech import MechJEPA
 from pushjepa.nets.mech_config import MechConfig
 from pushjepa.nets.slots import SlotEncoder
-from pushjepa.pusht.branches import make_branches, make_shifted_branches
+from pushjepa.pusht.branches import RANGES, SAME_LAWS, make_branches, make_shifted_branches
 from pushjepa.pusht.collect import MOVED, Trajectories
-from pushjepa.pusht.geometry import OUTLINE, clearance, place
+from pushjepa.pusht.geometry import clearance, place
 from pushjepa.pusht.scene import PushTScene
-from pushjepa.pusht.simulator import Array, tell_laws
+from pushjepa.pusht.simulator import BLOCK_SHAPES, BOARD, TURNED_ALIKE, Array, PushTPhysics, block_parts, tell_laws
 from pushjepa.training.batches import VALIDATION_SHARE, Batches, PhaseData, frames_at_once
-from pushjepa.training.modules import SceneBatch
+from pushjepa.training.modules import LookBatch, SceneBatch
 from pushjepa.training.presets import PhaseConfig
 
 _REST = 1.0  # px/s: slower is at rest
+_ALIKE = 16  # scenes that are drawn with one block: what a new block costs is shared by them
 MIDDLE = 255.5  #: px, between the walls
+_BESIDE = np.array([50.0, 60.0])  # px from the block's outermost corners within which an agent is near it
+_OTHER_SHAPE = 0.6  # of a shape that is drawn, the known one among them
+_ALIKE_SHAPES = 0.25  # of a drawn shape to be one that looks the same when turned
+_OTHER_SIZE = {"block_scale": 0.8, "agent_radius": 0.3}  # of what is only looked at to be of another size
 
 
 class PushTBatch(NamedTuple):
@@ -148,6 +154,69 @@ class PushTScenes(Batches[SceneBatch]):
         states = np.stack(parts)
         frames = torch.from_numpy(self._scene.draw_many(states))
         return SceneBatch(frames, _float(states), torch.zeros(size, dtype=torch.long))
+
+
+class OtherPushTScenes(Batches[LookBatch]):
+    """Scenes with blocks and agents of sizes and shapes drawn at random, and scenes that were played with such.
+
+    Args:
+        frame_size: px.
+        size: of a batch.
+        seed: of the draws.
+        played: branches under other laws and the laws of each, whose states the share ``share`` of the scenes is drawn
+            from.
+        share: see ``played``.
+    """
+
+    def __init__(
+        self,
+        frame_size: int,
+        size: int,
+        seed: int,
+        played: tuple[Trajectories, Sequence[PushTPhysics]] | None = None,
+        share: float = 0.0,
+    ) -> None:
+        super().__init__(size, seed)
+        self._size, self._played, self._share = frame_size, played, share
+        self._plain = PushTScene(frame_size)
+
+    def make(self, rng: np.random.Generator, size: int) -> LookBatch:
+        parts = [self._some(rng, len(rows)) for rows in np.array_split(np.arange(size), -(-size // _ALIKE))]
+        return LookBatch(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    def _some(self, rng: np.random.Generator, count: int) -> LookBatch:
+        """Scenes with one block and one agent."""
+        if self._played is not None and rng.random() < self._share:
+            laws, states = _recall(*self._played, rng, count)
+        else:
+            laws = draw_looks(rng)
+            states = np.stack([random_state(rng, laws) for _ in range(count)])
+        drawn = PushTScene(self._size, laws).draw_many(states)
+        told = tell_laws(laws)
+        return LookBatch(
+            torch.from_numpy(drawn),
+            torch.from_numpy(self._plain.draw_many(states)),
+            _float(states),
+            torch.zeros(count, dtype=torch.long),
+            _float(np.repeat(told[None], count, axis=0)),
+            torch.full((count,), laws.block_shape not in TURNED_ALIKE),
+        )
+
+
+def _recall(
+    branches: Trajectories, laws: Sequence[PushTPhysics], rng: np.random.Generator, count: int
+) -> tuple[PushTPhysics, Array]:
+    """States (count, 7) of branches that share their laws, and those; the boards are turned by quarters at random.
+
+    Only states whose agent is in the picture, for nothing holds it back at the walls.
+    """
+    branch = int(rng.integers(len(laws)))
+    first = branch - branch % SAME_LAWS
+    rows = np.arange(len(branches.states)).reshape(len(laws), -1)[first : first + SAME_LAWS].ravel()
+    agents = branches.states[rows, :2]
+    shown = rows[((agents > 0.0) & (agents < BOARD)).all(axis=1)]
+    states = branches.states[rng.choice(shown if len(shown) else rows, size=count)]
+    return laws[branch], turn_states(states, rng.integers(4, size=count), np.zeros(count, dtype=bool))
 
 
 class PushTFrames(Batches[PushTBatch]):
@@ -282,16 +351,30 @@ def turn_batch(batch: PushTBatch, quarters: NDArray[np.int64], mirrored: NDArray
     return batch._replace(states=states, steps=steps, blocks=blocks, before=before)
 
 
-def random_state(rng: np.random.Generator) -> Array:
-    """A state (7,) at rest for a training frame."""
+def random_state(rng: np.random.Generator, physics: PushTPhysics | None = None) -> Array:
+    """A state (7,) at rest for a training frame, with the block and the agent of ``physics``."""
+    physics = physics or PushTPhysics()
+    bars = block_parts(physics)
+    outline = np.concatenate(bars)
+    low, high = outline.min(axis=0) - _BESIDE, outline.max(axis=0) + _BESIDE
     while True:
         pose = np.concatenate([rng.uniform(20.0, 492.0, 2), [rng.uniform(0.0, 2 * np.pi)]])
-        corners = place(OUTLINE, pose)
-        near = place(rng.uniform([-110.0, -60.0], [110.0, 180.0]), pose)
+        corners = place(outline, pose)
+        near = place(rng.uniform(low, high), pose)
         agent = near if rng.random() < 0.6 else rng.uniform(0.0, 512.0, 2)
         fits = corners.min() > 2.0 and corners.max() < 510.0 and agent.min() > -10.0 and agent.max() < 522.0
-        if fits and clearance(agent, pose) > 13.0:
+        if fits and clearance(agent, pose, bars) > physics.agent_radius - 2.0:
             return np.concatenate([agent, pose, [0.0, 0.0]])
+
+
+def draw_looks(rng: np.random.Generator) -> PushTPhysics:
+    """Laws drawn at random of which a frame shows everything: sizes of block and agent, and the block's shape."""
+    sizes = {name: rng.uniform(*RANGES[name]) for name in ("block_scale", "agent_radius")}
+    chosen = {name: value for name, value in sizes.items() if rng.random() < _OTHER_SIZE[name]}
+    alike = rng.random() < _ALIKE_SHAPES
+    shapes = [shape for shape in BLOCK_SHAPES if (shape in TURNED_ALIKE) == alike]
+    shape = str(rng.choice(shapes)) if rng.random() < _OTHER_SHAPE else BLOCK_SHAPES[0]
+    return PushTPhysics(block_shape=shape, **chosen)
 
 
 @torch.inference_mode()
@@ -320,7 +403,7 @@ def build_pusht_data(
     config = model.config
     split = len(trajectories) - max(1, int(len(trajectories) * VALIDATION_SHARE))
     training = trajectories.take(0, min(split, phase.episodes or split))
-    beside = 0 if phase.kind == "laws" else phase.branches
+    beside = 0 if phase.kind in ("laws", "looks") else phase.branches
     parts = with_branches(training, beside, seed), trajectories.take(split, len(trajectories))
     pair: list[Batches[Any]] = []
     for offset, part in enumerate(parts):
@@ -337,6 +420,10 @@ def build_pusht_data(
             branches, told = play_shifted(source, count, seed + offset)
             windows = PushTWindows(branches, config.history, config.frameskip)
             pair.append(PushTTurns(windows, phase, seed + offset, told))
+        elif phase.kind == "looks":
+            source, count = (part, min(phase.branches, phase.validation)) if offset else (training, phase.branches)
+            played = _play_shifted(source, count, seed + offset) if count else None
+            pair.append(OtherPushTScenes(config.frame_size, phase.batch, seed + offset, played, phase.played))
         elif phase.kind == "prior":
             pair.append(PushTGoals(part, (config.prior_blocks, config.frameskip), phase, seed + offset))
         else:
@@ -357,11 +444,14 @@ def with_branches(trajectories: Trajectories, count: int, seed: int) -> Trajecto
 
 def play_shifted(trajectories: Trajectories, count: int, seed: int) -> tuple[Trajectories, NDArray[np.float32]]:
     """``count`` branches under other laws, and what there is to tell of the laws of each of their rows (M, C)."""
-    with tqdm(total=count, desc="playing under other laws") as bar:
-        branches, laws = make_shifted_branches(
-            trajectories, count, seed, progress=lambda done, _: bar.update(done - bar.n)
-        )
+    branches, laws = _play_shifted(trajectories, count, seed)
     return branches, np.repeat(np.stack([tell_laws(physics) for physics in laws]), branches.lengths, axis=0)
+
+
+def _play_shifted(trajectories: Trajectories, count: int, seed: int) -> tuple[Trajectories, list[PushTPhysics]]:
+    """``count`` branches under other laws, and the laws of each."""
+    with tqdm(total=count, desc="playing under other laws") as bar:
+        return make_shifted_branches(trajectories, count, seed, progress=lambda done, _: bar.update(done - bar.n))
 
 
 def _float(array: NDArray[np.floating]) -> Tensor:

@@ -12,7 +12,7 @@ from pushjepa.nets.mech import BLOCK, MechJEPA, Prediction, encode_pusht_state, 
 from pushjepa.nets.mechanisms import perplexity
 from pushjepa.nets.prior import PlanMixture
 from pushjepa.pusht.collect import MOVED
-from pushjepa.training.modules import SMOOTH, Phase, SceneBatch
+from pushjepa.training.modules import SMOOTH, LookBatch, Phase, SceneBatch, match_loss
 from pushjepa.training.presets import LossWeights, PhaseConfig
 from pushjepa.training.pusht_batches import GoalBatch, PushTBatch
 
@@ -247,6 +247,60 @@ class SlotLawsPhase(SlotTurnsPhase):
         self.log_dict(metrics, prog_bar=True)
 
 
+class SlotLooksPhase(SlotPhase):
+    """The second look alone, on blocks of other sizes and shapes; it begins as a copy of the first."""
+
+    def __init__(self, model: MechJEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
+        super().__init__(model, phase, loss, seed)
+        assert model.second is not None  # a preset without one has no such phase
+        model.second.begin(model.encoder, None)
+        model.requires_grad_(False)
+        self.second = model.second.requires_grad_(True)
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self.model.encoder.eval()
+
+    def losses(self, batch: LookBatch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """All losses, with what the heads read (B, 6) and what is told of the laws (B, C)."""
+        slots, told = self.second(batch.frames)
+        with torch.no_grad():
+            wanted = self.model.encode(batch.plain)
+        decoded = self.model.heads(slots)
+        far = pusht_distance(decoded, batch.states)
+        counts = torch.cat([torch.ones_like(far[:, :2]), batch.headed[:, None].float()], dim=-1)
+        state = (counts * far).sum() / counts.sum()
+        if len(self.model.heads.parts) and batch.headed.any():
+            ends = self.model.heads.ends(slots)[batch.headed]
+            state = state + smooth_norm(ends - place_ends(batch.states[batch.headed])).mean()
+        losses = {
+            "state": 0.1 * state,
+            "pred": match_loss(slots, wanted, batch.headed),
+            "told": functional.mse_loss(told, batch.laws * self.second.place.sum(0)),
+        }
+        return losses, decoded, told
+
+    def training_step(self, batch: LookBatch, batch_idx: int) -> Tensor:
+        losses, _, _ = self.losses(batch)
+        self.log_dict({f"train_{name}": loss for name, loss in losses.items()}, prog_bar=True)
+        return self.weights.state * losses["state"] + losses["pred"] + losses["told"]
+
+    def validation_step(self, batch: LookBatch, batch_idx: int) -> None:
+        _, decoded, told = self.losses(batch)
+        first = self.model.heads(self.model.encode(batch.frames))
+        self.keep(decoded=decoded, first=first, states=batch.states, told=told, laws=batch.laws, headed=batch.headed)
+
+    def on_validation_epoch_end(self) -> None:
+        seen = self.kept()
+        headed = seen["headed"].bool()
+        metrics = errors_of(seen["decoded"][headed], seen["states"][headed], "decode")
+        metrics |= errors_of(seen["first"][headed], seen["states"][headed], "first")
+        visible = self.second.place.sum(0).cpu()
+        off = (seen["told"] - visible * seen["laws"]).abs().mean(0)
+        metrics |= {f"number_{index}_off": off[index].item() for index in visible.nonzero()[:, 0].tolist()}
+        self.log_dict(metrics, prog_bar=True)
+
+
 def off_by(plans: Tensor, batch: GoalBatch) -> Tensor:
     """(B, M) mean distance of an action from plans (B, M, H, frameskip, 2), over their first block, while it counts."""
     known = batch.known[:, None, 0]
@@ -291,6 +345,7 @@ PUSHT_MODULES: dict[str, type[SlotPhase]] = {
     "joint": SlotJointPhase,
     "turns": SlotTurnsPhase,
     "laws": SlotLawsPhase,
+    "looks": SlotLooksPhase,
     "latents": SlotLatentsPhase,
     "prior": SlotPriorPhase,
 }

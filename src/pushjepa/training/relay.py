@@ -62,7 +62,7 @@ class RelayTask:
 
 
 def load_weights(model: JEPA, folder: Path) -> None:
-    """Load a checkpoint folder's weights into ``model``, strictly; they may lack what other laws change.
+    """Load a checkpoint folder's weights into ``model``, strictly; they may lack laws and a second look.
 
     Raises:
         ValueError: the checkpoint is of another architecture, or a file of it is missing or mismatched.
@@ -71,9 +71,10 @@ def load_weights(model: JEPA, folder: Path) -> None:
     verify(folder, config, weights_only=True)
     sizes, wanted = ModelConfig.from_dict(config["model"]).to_dict(), model.config.to_dict()
     added: dict[str, Tensor] = {}
-    if not sizes["laws"] and wanted["laws"]:
-        sizes["laws"] = wanted["laws"]
-        added = {name: value for name, value in model.state_dict().items() if name.startswith("unroll.laws.")}
+    for size, part in (("laws", "unroll.laws."), ("visible", "second.")):
+        if not sizes[size] and wanted[size]:
+            sizes[size] = wanted[size]
+            added |= {name: value for name, value in model.state_dict().items() if name.startswith(part)}
     refuse_other(folder, sizes, wanted)
     found = {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
     model.load_state_dict(added | found)
