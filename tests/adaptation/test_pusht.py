@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="torch is not installed")
+torch = pytest.importorskip("torch", reason="torch is not installed")
 gymnasium = pytest.importorskip("gymnasium")
 pytest.importorskip("stable_worldmodel", reason="stable-worldmodel is not installed")
 
@@ -36,12 +36,12 @@ def observation(numbers, **more):
 def make(toys):
     """A policy over the toy, for so many environments, each with its own mind and its own model."""
 
-    def make(count=1, model=toys.Toy, **options):
+    def make(count=1, model=toys.Toy, receding=1, **options):
         def mind(index):
             return SystemM(model(), toys.usual, toys.space, Options(seconds=60.0, **options))
 
         planner = BlockPlanner(toys.Toy(), Budget(4, 1))
-        policy = AdaptivePolicy(mind, planner, planner, PlanConfig(2, 1, action_block=5, warm_start=False))
+        policy = AdaptivePolicy(mind, planner, planner, PlanConfig(2, receding, action_block=5, warm_start=False))
         single = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
         many = gymnasium.spaces.Box(-1.0, 1.0, (count, 2), np.float32)
         policy.set_env(SimpleNamespace(num_envs=count, action_space=many, single_action_space=single))
@@ -95,6 +95,17 @@ def test_a_reset_of_one_environment_leaves_the_other_s_mind_alone(make):
     assert np.round(lived(policy, 1)[0][-1].latents[:, 0, 0] * 100).tolist() == [100, 100, 105]
 
 
+def test_an_episode_begins_with_its_first_frame(make):
+    policy = make(2, adapt=False)
+    begun = [[], []]
+    for mind, frames in zip(policy.minds, begun, strict=True):
+        mind.begin = lambda frame, frames=frames: frames.append(int(frame[0, 0, 0]))
+    for step in range(8):
+        resets = np.array([step == 0, step in (0, 6)])
+        policy.get_action(observation([step, 100 + step], _needs_flush=resets))
+    assert begun == [[0], [100, 106]]
+
+
 def test_lives_tell_of_each_episode_apart(make):
     policy = make()
     policy.get_action(observation([0], _needs_flush=np.array([True])))
@@ -121,6 +132,29 @@ def test_each_mind_s_own_world_is_planned_in(make):
     assert all(one is None for one in first)
     assert all(one[0] == 0.5 for one in second)
     assert len(first) == len(second)
+
+
+def test_a_plan_for_a_world_that_is_no_longer_believed_in_is_dropped(make):
+    policy = make(2, receding=2, adapt=False)
+    planned, begun = [], []
+    plan = policy.planner.plan
+
+    def watched(seen, start, model):
+        planned.append(model.mind)
+        begun.append(start.copy())
+        return plan(seen, start, model)
+
+    policy.planner.plan = watched
+    modulate = policy.minds[1].modulate
+    policy.minds[1].modulate = lambda seen: replace(modulate(seen), act="infer")
+    for step in range(11):
+        if step == 5:
+            policy._next_init = torch.ones(2, 1, 10)
+        policy.get_action(observation([step, 100 + step]))
+        first, second = ([one for one in planned if one is mind] for mind in policy.minds)
+        assert [len(first), len(second)] == [1 + step // 10, 1 + step // 5]
+        if step == 5:
+            assert not begun[-1].any(), "nor is the next plan searched for about where the dropped one would have been"
 
 
 def test_a_mind_that_comes_to_look_otherwise_sees_past_and_goal_so(make, toys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pushjepa.adaptation import Options, SystemM
 from pushjepa.adaptation.relay import GAME_LAWS, AdaptivePlanner
 from pushjepa.adaptation.relooking import Relooking
 from pushjepa.adaptation.seats import make_adaptive
-from pushjepa.physics import VISIBLE, Physics
+from pushjepa.physics import VISIBLE, Physics, tell_laws
 from pushjepa.planning import Budget
 from pushjepa.relay import Match, MatchSetup
 
@@ -69,6 +70,28 @@ def test_each_boundary_is_lived_through_once_and_in_order(make, glider):
         if turn:
             assert (moment.context.blocks[-1] == match.joint_blocks()[turn - 1]).all()
             assert moment.context.actors[-1] == match.actors[turn - 1]
+
+
+def test_a_match_begins_with_its_first_frame(make):
+    policy, begun = make(adapt=False), []
+    policy.mind.begin = begun.append
+    for seed, turns in ((3, 0), (3, 2), (3, 2), (4, 1), (4, 3)):
+        match = match_of(turns, seed)
+        policy.follow(match.observation(policy))
+    first = [match_of(0, seed).frames(128)[0] for seed in (3, 4)]
+    assert len(begun) == 2
+    assert all((one == other).all() for one, other in zip(begun, first, strict=True))
+
+
+def test_what_is_believed_of_the_block_keeps_imagined_agents_out_of_it(make):
+    policy, match = make(), match_of(2)
+    policy.mind.conditions = tell_laws(Physics(block_scale=0.7, block_shape="plus"))
+    policy.mind.begin = policy.mind.anticipate = lambda _: None
+    policy.mind.modulate = lambda _: SimpleNamespace(act="")
+    policy._goes_on = lambda *_: True
+    policy.act(match.observation(policy), np.random.default_rng(0))
+    assert policy.laws.block_scale == pytest.approx(0.7)
+    assert policy.laws.block_shape == "plus"
 
 
 @pytest.mark.parametrize("steps", [[1, 2, 3, 4, 5, 6], [6], [2, 4, 6], [3, 6]], ids=str)

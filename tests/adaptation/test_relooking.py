@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from pushjepa.adaptation import Moment, Options, Seen, SystemM, live
-from pushjepa.adaptation.relooking import Relooking, given_of, look_again, seen_by
+from pushjepa.adaptation.relooking import BlockWatch, Relooking, given_of, seen_by
 from pushjepa.adaptation.system_m import Told
 
-NONE, OTHER, FAST = [0.0, 0.0, 0.0], [0.0, 0.5, 0.0], [0.6, 0.0, 0.0]
+NONE, OTHER, FAST = [0.0, 0.0, 0.0], [0.0, 0.4, 0.0], [0.6, 0.0, 0.0]
+PLAIN = [0.0, 0.8, 0.0]  # a block that looks so different that a frame is enough to tell
 
 
 @pytest.fixture
@@ -97,6 +98,58 @@ def test_a_block_that_is_misread_is_looked_at_again(make):
     assert np.mean([event.unadapted_px for event in after]) > 10.0
 
 
+def test_a_block_that_plainly_looks_other_is_believed_at_sight(make):
+    shown = make()
+    events = shown.play(NONE, 4) + shown.play(PLAIN, 4)
+    assert acts(events) == ["", "", "", "", "look", "", "", ""]
+    assert not events[4].alarm
+    assert events[4].surprise.px > 10.0, "what was foreseen before is scored as it was foreseen"
+    assert shown.mind.conditions == pytest.approx(PLAIN, abs=0.1)
+    assert max(event.surprise.px for event in events[5:]) < 2.0
+    assert len(shown.mind.window) == 3, "what was seen before the change is not asked to explain it"
+
+
+def test_what_the_first_frame_shows_is_believed_before_anything_is_foreseen(make):
+    shown = make()
+    shown.frames = [shown.frame_of(PLAIN)]
+    shown.mind.begin(shown.frames[0])
+    assert shown.mind.looks_again
+    events = shown.play(PLAIN, 3)
+    assert acts(events) == ["", "", ""]
+    assert [event.opening for event in events] == ["look", "", ""]
+    assert max(event.surprise.px for event in events) < 2.0
+    assert min(event.unadapted_px for event in events) > 10.0
+    shown.mind.reset()
+    assert not shown.mind.looks_again
+
+
+def test_the_known_block_at_sight_ends_the_second_look_and_nothing_else(make):
+    shown = make()
+    laws = [FAST[0], PLAIN[1], 0.0]
+    shown.play(laws, 8)
+    assert shown.mind.looks_again
+    events = shown.play(FAST, 5)
+    assert acts(events)[0] == "look"
+    assert not shown.mind.looks_again
+    assert shown.mind.conditions == pytest.approx(FAST, abs=0.1)
+    assert max(event.surprise.px for event in events[1:]) < 2.0
+
+
+def test_another_block_still_is_seen_too(make):
+    shown = make()
+    shown.play(PLAIN, 3)
+    assert acts(shown.play([0.0, -0.6, 0.0], 3))[0] == "look"
+    assert shown.mind.conditions == pytest.approx([0.0, -0.6, 0.0], abs=0.1)
+
+
+def test_a_memory_of_a_block_that_is_not_there_is_given_up_at_sight(make):
+    shown = make(remembered=np.array(PLAIN))
+    assert shown.mind.looks_again
+    shown.mind.begin(shown.frames[0])
+    assert not shown.mind.looks_again
+    assert shown.mind.state == "standard"
+
+
 def test_what_the_given_model_would_have_foreseen_is_judged_by_its_own_look(make):
     shown = make()
     shown.play(OTHER, 12)
@@ -127,18 +180,19 @@ def test_without_frames_nothing_is_looked_at_again(make, toys, two_ways):
 @pytest.mark.parametrize("options", [{"adapt": False}, {"steps": 0}, {"infer": False}], ids=str)
 def test_a_mind_that_infers_nothing_looks_once(make, options):
     shown = make(**options)
+    shown.mind.begin(shown.frame_of(PLAIN))
     events = shown.play(OTHER, 8)
     assert any(event.alarm for event in events)
     assert acts(events) == [""] * 8
     assert not [entry for entry in shown.mind.model.log if entry[0] == "look"]
 
 
-def test_the_known_block_again_restores_the_first_look(make):
+def test_the_known_block_again_ends_the_second_look(make):
     shown = make()
     shown.play(OTHER, 8)
     assert shown.mind.looks_again
     events = shown.play(NONE, 8)
-    assert "restore" in acts(events)
+    assert "look" in acts(events)
     assert not shown.mind.looks_again
     assert shown.mind.told is None
 
@@ -182,8 +236,8 @@ def test_a_known_block_under_other_laws_is_looked_at_as_before(make):
     assert all((one.latents == shown.mind.model.encode(one.frames)[-2]).all() for one in shown.mind.window)
 
 
-def test_a_second_look_that_sees_the_known_block_is_not_believed(make):
-    """Something happens that no law explains: the frames show the known block, and stay looked at as before."""
+def test_frames_that_show_the_known_block_are_looked_at_as_before(make):
+    """Something happens that no law explains, and the frames tell nothing of it."""
     shown = make()
     shown.episode.missing = np.array([0.0, 0.0, 40.0, 40.0, 0.0])
     events = shown.play(NONE, 8)
@@ -202,42 +256,62 @@ def test_a_memory_of_another_block_begins_with_the_second_look(make):
     assert not shown.mind.looks_again
 
 
-def test_a_mind_that_looks_again_remembers_what_it_then_sees(make):
+def test_a_mind_that_looks_again_learns_from_what_it_then_sees(make):
     shown = make()
     shown.play(NONE, 3)
-    for _ in range(8):
-        (event,) = shown.play(OTHER, 1)
-        if event.act == "look":
-            break
-    window = shown.mind.window
-    assert event.act == "look"
-    assert window
-    for one in window:
+    shown.play(OTHER, 8)
+    assert shown.mind.looks_again
+    assert shown.mind.window
+    for one in shown.mind.window:
         assert one.latents.tobytes() == shown.mind.model.encode(one.frames)[-2].tobytes()
         assert one.seen == pytest.approx(one.frames[-1][0, :5, 0], abs=0.01)
 
 
-def test_inferring_begins_with_what_the_frames_tell(make):
+def test_what_frames_show_is_known_and_not_inferred(make):
     shown = make()
     toy = shown.mind.model
-    shown.play(OTHER, 6)
-    asked = [entry for entry in toy.log if entry[0] in ("look", "foresee")]
-    told = next(at for at, entry in enumerate(asked) if entry[0] == "look")
-    first = next(entry for entry in asked[told:] if entry[0] == "foresee")
-    assert (first[5] == np.array(OTHER, dtype=np.float32)).all()
+    shown.play([FAST[0], PLAIN[1], 0.0], 8)
+    asked = [entry[5] for entry in toy.log if entry[0] == "foresee"]
+    assert asked
+    assert all((one[:, 1] == np.float32(PLAIN[1])).all() for one in asked)
+    assert shown.mind.conditions == pytest.approx([FAST[0], PLAIN[1], 0.0], abs=0.1)
 
 
-def test_rolling_back_gives_back_the_first_look_and_what_it_saw(make):
-    """Fast agents are believed in; then the block seems another one for a while, and is not."""
-    shown = make(remembered=np.array(FAST), refine=1)
-    events = shown.play([FAST[0], OTHER[1], 0.0], 4)
-    assert "look" in acts(events)
-    after = shown.play(FAST, 4)
-    assert "rollback" in acts(after)
+def test_what_no_frame_shows_is_restored_and_the_look_stays(make):
+    shown = make()
+    both = [FAST[0], PLAIN[1], 0.0]
+    shown.play(both, 8)
+    assert shown.mind.conditions == pytest.approx(both, abs=0.1)
+    events = shown.play(PLAIN, 6)
+    assert "restore" in acts(events)
+    assert "look" not in acts(events)
+    assert shown.mind.looks_again
+    assert shown.mind.conditions.tolist() == pytest.approx(PLAIN)
+    shown.mind.restore()
     assert not shown.mind.looks_again
-    assert shown.mind.conditions.tolist() == FAST
+    assert shown.mind.conditions.tolist() == NONE
+
+
+def test_what_was_learned_from_another_block_is_forgotten_at_its_sight(make, two_ways):
+    shown = make()
+    shown.play(FAST, 4)
     assert shown.mind.window
-    assert all((one.latents == shown.mind.model.encode(one.frames)[-2]).all() for one in shown.mind.window)
+    given = shown.mind.model
+    shown.mind.model = two_ways()  # as if weights had been learned
+    shown.play([FAST[0], PLAIN[1], 0.0], 1)
+    assert given_of(shown.mind.model) is given
+    assert shown.mind.window == []
+    assert shown.mind.drift.value == 0.0
+    assert shown.mind.conditions == pytest.approx([FAST[0], PLAIN[1], 0.0], abs=0.1), "what no frame shows is kept"
+
+
+def test_without_frames_what_they_would_show_is_inferred_and_rolled_back_like_the_rest(make, toys, two_ways):
+    other = [0.0, 0.5, 0.0]
+    mind = SystemM(two_ways(), toys.usual, toys.space, Options(seconds=60.0), remembered=np.array(FAST))
+    episode = toys.Episode()
+    live(mind, episode.moments([FAST] * 3 + [[FAST[0], *other[1:]]] * 6), episode.see)
+    assert mind.conditions == pytest.approx([FAST[0], 0.5, 0.0], abs=0.1)
+    assert not mind.looks_again
 
 
 def test_relooking_is_the_given_model_but_for_its_look(two_ways, toys):
@@ -256,31 +330,71 @@ def test_a_transition_without_frames_is_not_looked_at_again(two_ways, toys):
     (one,) = toys.transitions(NONE, 1)
     with pytest.raises(ValueError, match="no frames"):
         seen_by(two_ways(), one)
-    with pytest.raises(ValueError, match="no frames"):
-        look_again(two_ways(), [one])
 
 
-def test_a_block_is_told_by_the_frames_at_the_ends(two_ways, toys):
-    """A context may reach back to before the block was changed."""
-    old, new = (np.array([0, 0, 0, 0, 0, 0, law], dtype=np.float32)[None, :, None] for law in (0.0, 0.5))
-    seen = [replace(one, frames=np.stack([old, old, old, new])) for one in toys.transitions(NONE, 3)]
-    assert look_again(two_ways(), seen)[1].tolist() == [0.0, 0.5, 0.0]
+@pytest.fixture
+def watch(two_ways, toys):
+    """A watch over the toy's second number and its third, which stands for a shape; told what to be shown."""
+
+    def watch(*told, shown=None, last=0):
+        toy = two_ways()
+        toy.spec = replace(toy.spec, visible=(1, 2))
+        toy.look = lambda frames: (None, np.asarray(frames, dtype=np.float32))
+        watching = BlockWatch(toy, toys.space, None if shown is None else np.array(shown))
+        numbers = [one if isinstance(one, tuple) else (one, 0.0) for one in told]
+        news = [
+            watching.see(np.array([9.0, *one]), last if at == len(told) - 1 else 0) for at, one in enumerate(numbers)
+        ]
+        return news, watching.shown[1:].tolist()
+
+    return watch
 
 
-def test_each_frame_is_looked_at_once(make, two_ways):
-    shown = make(adapt=True, gain=1e9)
-    shown.play(OTHER, 6)
-    window, toy = shown.mind.window, two_ways()
-    assert len(window) >= 2
-    again, _ = look_again(toy, window)
-    (looked,) = [entry[1] for entry in toy.log if entry[0] == "look"]
-    assert len(looked) == len({frame.tobytes() for one in window for frame in one.frames}) < 4 * len(window)
-    other = Relooking(toy)
-    for one, wanted in zip(again, [seen_by(other, one) for one in window], strict=True):
-        assert one.latents.tobytes() == wanted.latents.tobytes()
-        assert one.after.tobytes() == wanted.after.tobytes()
-        assert one.context.latents.tobytes() == wanted.context.latents.tobytes()
-        assert one.seen == pytest.approx(wanted.seen)
+def test_a_frame_is_believed_where_it_plainly_differs(watch):
+    assert watch(0.44) == ([False], [0.0, 0.0])
+    assert watch(0.5) == ([True], [0.5, 0.0])
+    assert watch((0.0, 0.6)) == ([False], [0.0, 0.0])
+    assert watch((0.0, 0.7)) == ([True], [0.0, 1.0])
+    assert watch(0.5, 0.0) == ([True, True], [0.0, 0.0])
+    assert watch(0.5, 0.06) == ([True, False], [0.5, 0.0])
+    assert watch(5.0) == ([True], [1.0, 0.0])
+    assert watch(0.0, shown=[0.3, 0.8, 0.0]) == ([True], [0.0, 0.0])
+
+
+def test_several_frames_are_believed_where_they_agree(watch):
+    assert watch(*[0.3] * 4) == ([False] * 4, [0.0, 0.0])
+    assert watch(*[0.3] * 5) == ([False] * 4 + [True], [pytest.approx(0.3), 0.0])
+    assert watch(*[0.3, 0.0, 0.0] * 4)[0] == [False] * 12
+    assert watch(*[0.19] * 6) == ([False] * 6, [0.0, 0.0])
+
+
+def test_at_an_alarm_the_last_frames_count(watch):
+    assert watch(0.0, 0.0, 0.3, 0.3, last=2) == ([False] * 3 + [True], [pytest.approx(0.3), 0.0])
+    assert watch(0.0, 0.0, 0.3, 0.0, 0.3, last=3) == ([False] * 4 + [True], [pytest.approx(0.3), 0.0])
+    assert watch(0.0, 0.3, 0.0, 0.0, last=3) == ([False] * 4, [0.0, 0.0])
+    assert watch(0.3, last=9) == ([True], [pytest.approx(0.3), 0.0])
+
+
+def test_no_size_is_believed_that_no_frame_showed(watch):
+    for count in range(5, 9):
+        for after in range(1, 8):
+            news, (scale, _) = watch(*[0.0] * count, *[0.42] * after)
+            assert scale in (0.0, pytest.approx(0.42))
+            assert news.count(True) <= 1
+
+
+def test_a_reading_gets_better_without_being_news(watch):
+    news, (scale, _) = watch(0.6, *[0.5] * 6)
+    assert news == [True] + [False] * 6
+    assert scale == pytest.approx(0.5)
+
+
+def test_what_lies_between_two_blocks_does_not_go_to_and_fro(watch):
+    for middle in (0.46, 0.49, 0.51, 0.54):
+        shapes = [(0.0, middle + 0.08 * (-1) ** turn) for turn in range(24)]
+        assert watch(*shapes) == ([False] * 24, [0.0, 0.0])
+        assert watch((0.0, 0.7), *shapes) == ([True] + [False] * 24, [0.0, 1.0])
+    assert watch(*[0.2 + 0.03 * (-1) ** turn for turn in range(24)])[0].count(True) <= 1
 
 
 def test_a_planner_encodes_as_its_mind_looks(make):

@@ -218,6 +218,14 @@ def test_a_reset_begins_with_what_is_remembered(toys, make):
     assert max(event.surprise.px for event in events) < 1.0
 
 
+def test_a_memory_that_is_plainly_wrong_is_given_up_at_once(toys, make):
+    mind = make(remembered=np.array(FAST))
+    assert acts(play(mind, toys.Episode(), (NONE, 1))) == ["restore"]
+    nearly = [0.05, 0.0, 0.0]  # 1 or 2 px a turn
+    mind = make(remembered=np.array(nearly))
+    assert acts(play(mind, toys.Episode(), (NONE, 3)))[0] != "restore"
+
+
 def test_what_is_remembered_is_left_alone(toys, make):
     remembered = np.array(FAST)
     play(make(remembered=remembered), toys.Episode(), (SLOW, 8))

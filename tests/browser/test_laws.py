@@ -54,6 +54,14 @@ def change(player, preset):
     return json.loads(player.data("changes"))
 
 
+def play_under(player, preset, turn):
+    """Change the laws and play on, until it is one's turn again after ``turn`` turns."""
+    change(player, preset)
+    player.page.evaluate("scrollTo(0, 0)")
+    player.play_turn()
+    player.wait(phase="aim", turn=turn)
+
+
 def test_twenty_changes_in_one_match(player):
     player.start("opponent=random&seed=5&stage=pillars&side=p1&first=p1")
     page = player.page
@@ -182,3 +190,17 @@ def test_the_open_panel_fits_and_can_be_read_by_all(sit_down, width):
         assert box["x"] + box["width"] <= card["x"] + card["width"]
     found = axe.Axe().run(player.page).response["violations"]
     assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+
+
+def test_the_jepa_sees_another_block_and_the_known_one_again(player):
+    """The bundled model: its mind looks at the block that it is shown, before it is surprised by anything."""
+    player.start("opponent=jepa&seed=3&side=p1&first=p1")
+    player.says("#adapt-state", "as trained")
+    player.page.click("#laws-open")
+    play_under(player, "Giant block", turn="2")
+    player.says("#moments", "saw another block, at which it looks in another way")
+    player.says("#believes", "as large")
+    player.says("#adapt-state", "adapted")
+    play_under(player, "Standard", turn="4")
+    player.says("#moments", "saw the block that it knows")
+    player.says("#adapt-state", "as trained")

@@ -89,7 +89,7 @@ def test_many_shifts_are_drawn_in_bands_and_empty_panels_are_hidden():
     f = figures()
     many = [ROWS[0], *(row(f"law{i}", way, 0.5, 9.0) for i in range(7) for way in ("frozen", "adapted"))]
     figure = f.draw_recovery(f.by_shift(many), f.shifts_of(many), many[0])
-    assert len(figure.axes) == 4 * 5
+    assert len(figure.axes) == 4 * 4, "four side by side, and not five and two"
     assert sum(axes.get_visible() for axes in figure.axes) == 2 * 7
 
 

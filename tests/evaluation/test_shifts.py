@@ -96,6 +96,8 @@ def test_foreseen_holds_the_block_s_true_error():
     found = Foreseen.of([event, quiet], [[103.0, 54.0], [100.0, 50.0]])
     off = (np.hypot(3.0, 6.0), 10.0)
     assert found == Foreseen((7.0, 7.0), (5.0, 0.0), (9.0, 9.0), off, (2,), ((2, "infer"),), (0.5,))
+    opened = replace(event, turn=1, opening="look")
+    assert Foreseen.of([opened], [[103.0, 54.0]]).acts == ((0, "look"), (1, "infer"))
     with pytest.raises(ValueError, match="zip"):
         Foreseen.of([event], [])
 
@@ -202,9 +204,15 @@ def test_a_pair_is_one_start_with_both_seats(tiny_series):
 
 
 def test_laws_that_change_in_mid_match_hold_from_there(tiny_series):
-    setup = play_match(replace(tiny_series, change_at=4), 0, 0)[0].setup
-    assert setup.physics_at(3) == find_physics("none")
-    assert setup.physics_at(4) == find_physics("fast-agents")
+    match, player = play_match(replace(tiny_series, change_at=4), 0, 0)
+    assert match.setup.physics_at(3) == find_physics("none")
+    assert match.setup.physics_at(4) == find_physics("fast-agents")
+    events = player.mind.events
+    events[-1] = replace(events[-1], act="infer", alarm=True)
+    foreseen = relay_shifts._judge(match, "p1", 0, player, 4).foreseen
+    assert foreseen.px == tuple(event.surprise.px for event in events if event.turn > 4)
+    assert foreseen.acts == ((events[-1].turn - 4, "infer"),)
+    assert foreseen.alarms == (events[-1].turn - 4,)
 
 
 def test_a_tiny_series_has_rows_of_each_condition(tiny_series, glider):

@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pushjepa.physics import Board
-from pushjepa.planning import BlockToGoal, Budget, PlanningPolicy, joint_candidates, oracle
+from pushjepa.physics import Board, Physics
+from pushjepa.physics.constants import AGENT_RADIUS
+from pushjepa.planning import BlockToGoal, Budget, Opponent, PlanningPolicy, joint_candidates, oracle
 from pushjepa.relay import Match, MatchSetup, Observation, Side, get_stage
 from pushjepa.runtime.contract import Context, ModelSpec
 
@@ -135,7 +136,8 @@ def test_the_plan_tells_what_was_looked_at(rng):
         plan.cost = 0.0
 
 
-def test_overlapping_agents_are_pushed_out_before_the_cost_is_taken(rng):
+@pytest.mark.parametrize("opponent", [None, Opponent()], ids=["alone", "with an answer"])
+def test_overlapping_agents_are_pushed_out_before_the_cost_is_taken(rng, opponent):
     seen = []
 
     def factory(side, goals):
@@ -148,8 +150,17 @@ def test_overlapping_agents_are_pushed_out_before_the_cost_is_taken(rng):
     model = CarryModel()
     # With p1 carried into the block's centre, its place after the repair is off that centre.
     model.decode = lambda latents: np.array([256.0, 256, 40, 40, 256, 256, 0]) + 0 * latents[..., 0, :].astype(float)
-    PlanningPolicy(model, "p1", factory, Budget(4, 1)).plan(observation(0), rng)
-    assert (np.hypot(*(seen[0][:, 0, :2] - 256.0).T) > 10.0).all()
+    far = []
+    for laws in (None, Physics(block_scale=0.5), Physics(block_shape="square", block_scale=1.5)):
+        seen.clear()
+        own = {"own_turns": 2, "opponent": opponent, "laws": laws}
+        PlanningPolicy(model, "p1", factory, Budget(4, 1), **own).plan(observation(0), rng)
+        far += [np.unique(np.hypot(*(states[:, 0, :2] - 256.0).T).round(6)) for states in seen]
+    assert all(len(one) == 1 for one in far)
+    standard, small, large = list(dict.fromkeys(float(one[0]) for one in far))
+    assert small < standard < large
+    assert standard > 10.0
+    assert large == pytest.approx(1.5 * 32 + AGENT_RADIUS)
 
 
 def test_two_own_turns_have_a_passive_reply_between_them(rng):
@@ -197,6 +208,12 @@ def test_the_oracle_predicts_what_then_happens(rng):
     player = oracle("p1", match.stage, Budget(24, 3))
     plan = player.plan(match.observation(player), rng)
     assert plan.predicted_end == pytest.approx(match.play(plan.block)[-1], abs=0.5)
+
+
+def test_the_oracle_s_laws_are_its_simulator_s():
+    laws = Physics(block_scale=0.7)
+    assert oracle("p1", get_stage("open"), physics=laws).laws == laws
+    assert oracle("p1", get_stage("open")).laws == Physics()
 
 
 def test_the_oracle_beats_doing_nothing():

@@ -11,8 +11,10 @@ from pushjepa.physics import Board, Pillar, mirror_state
 from pushjepa.relay import STAGES, Match, MatchSetup, Policy, goal_distance, other
 from pushjepa.relay.footwork import STRIDE, block_boxes, contacts, find_way, follow_push, pace, stage_boxes, steps_along
 from pushjepa.relay.opponents import OPPONENTS
+from pushjepa.relay.strangers import Bull, Keeper, Nudger
 
 SCRIPTED = ("chase_t", "adversarial", "shove")
+PLAYERS = OPPONENTS | {"bull": Bull, "keeper": Keeper, "nudger": Nudger}
 
 
 def play(names, setup, seed=0):
@@ -27,7 +29,7 @@ def play(names, setup, seed=0):
 
 def block_of(name, setup, side=None):
     match = Match(setup)
-    policy = OPPONENTS[name](match.to_move, match.stage)
+    policy = PLAYERS[name](match.to_move, match.stage)
     return policy.act(match.observation(policy), np.random.default_rng(0))
 
 
@@ -43,7 +45,7 @@ def test_the_opponents_are_policies_by_name():
 
 @settings(max_examples=40, deadline=None)
 @given(
-    name=st.sampled_from(list(OPPONENTS)),
+    name=st.sampled_from(list(PLAYERS)),
     stage=st.sampled_from(list(STAGES)),
     numbers=st.lists(st.floats(20, 492), min_size=6, max_size=6),
     angle=st.floats(-4, 4),

@@ -115,3 +115,59 @@ def test_an_unknown_preset_lists_those_there_are() -> None:
         "pusht-slots, vit-tiny",
     ):
         load_preset("big")
+
+
+def test_entries_are_read_differently() -> None:
+    plain = load_preset("compact")
+    changed = load_preset(
+        "compact",
+        [
+            "seed=7",
+            "loss.state = 100",
+            "loss.sigreg=0.0",
+            "model.visible=[]",
+            "model.encoder=vit-tiny",
+            "model.frame_size=224",
+            "phase.1.steps=12",
+            "phase.6=off",
+            "phase.3.flip=false",
+        ],
+    )
+    assert (changed.seed, changed.loss.state, changed.loss.sigreg) == (7, 100, 0.0)
+    assert (changed.model.encoder, changed.model.visible) == ("vit-tiny", ())
+    assert [phase.kind for phase in changed.phases] == [phase.kind for phase in plain.phases][:-1]
+    assert (changed.phases[1].steps, changed.phases[3].flip) == (12, False)
+    assert (changed.phases[1].batch, changed.phases[2]) == (plain.phases[1].batch, plain.phases[2])
+    assert changed.changes[0] == "seed=7"
+    assert plain.changes == ()
+    assert load_preset("compact") == plain
+
+
+def test_phases_keep_their_numbers_while_some_are_left_out() -> None:
+    changed = load_preset("compact", ["phase.1=off", "phase.2.steps=5", "model.visible=[]", "phase.6=off"])
+    assert [phase.kind for phase in changed.phases] == ["scenes", "scenes", "turns", "latents", "laws"]
+    assert changed.phases[1].steps == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("loss.state", "KEY=VALUE"),
+        ("loss.stat=1", "unknown option 'stat'"),
+        ("state=1", "choose seed, model.NAME"),
+        ("phase.9.steps=1", "no such phase"),
+        ("phase=1", "no such phase"),
+        ("phase.1.step=1", "unknown option 'step'"),
+        ("phase.1=1", "choose seed, model.NAME"),
+        ("model.encoder=resnet", "unknown encoder 'resnet'"),
+        ("phase.6=off", "needs a phase looks"),
+        ("phase.1.steps=abc", "steps is a value of type int, got 'abc'"),
+        ("phase.1.steps=1.5", "steps is a value of type int, got 1.5"),
+        ("phase.3.flip=1", "flip is a value of type bool, got 1"),
+        ("loss.state=true", "state is a value of type float, got True"),
+        ("model.visible=1", "a value of the wrong kind"),
+    ],
+)
+def test_a_change_that_means_nothing_is_refused(change: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        load_preset("compact", [change])

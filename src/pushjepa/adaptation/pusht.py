@@ -41,7 +41,8 @@ class AdaptivePolicy(HistoryPolicy):
     """A :class:`~pushjepa.pusht.adapters.HistoryPolicy` with a mind for each environment.
 
     At every boundary of action blocks, counted from an environment's reset, its mind scores what it had predicted
-    against what is seen, and adapts if need be. Plans are searched for in the mind's own world.
+    against what is seen, and adapts if need be. Plans are searched for in the mind's own world, and what is left of one
+    is dropped as soon as its mind comes to believe in another.
 
     Args:
         make_mind: makes the mind of an environment, by its number.
@@ -95,6 +96,8 @@ class AdaptivePolicy(HistoryPolicy):
             elif self.past[index].frames:
                 self._live(index, np.asarray(info_dict["pixels"][index][-1]))
             life = self.lives[index][-1]
+            if not life.frames:
+                mind.begin(np.asarray(info_dict["pixels"][index][-1]))
             life.frames.append(np.array(info_dict["pixels"][index][-1]))
             life.states.append(np.array(info_dict["state"][index][-1], dtype=np.float64))
         return super().get_action(info_dict, **kwargs)
@@ -113,7 +116,14 @@ class AdaptivePolicy(HistoryPolicy):
         mind = self.minds[index]
         mind.anticipate(self._moment(frames, latents, blocks))
         latents.append(mind.model.encode(frame[None])[0].astype(np.float32))
-        mind.modulate(Seen(latents[-1], frame))
+        if mind.modulate(Seen(latents[-1], frame)).act:
+            self._drop_plan(index)
+
+    def _drop_plan(self, index: int) -> None:
+        """Drop what is left of a plan for a world that is no longer believed in, and where the next would begin."""
+        self._action_buffer[index].clear()
+        if self._next_init is not None:
+            self._next_init[index] = 0.0
 
     def _look(self, index: int, frames: NDArray[np.uint8]) -> list[FloatArray]:
         """The latents at an environment's boundaries, all anew where its mind has come to look otherwise."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pushjepa.adaptation.inference import LawSpace
 from pushjepa.adaptation.system_m import Event, Moment, Seen, SystemM, Told, live
-from pushjepa.physics import BLOCK_SHAPES, LAWS
+from pushjepa.physics import BLOCK_SHAPES, LAWS, guess_laws
 from pushjepa.planning.plan import Plan
 from pushjepa.planning.policies import PlanningPolicy
 from pushjepa.relay.contract import History, Observation, Side, last_history
@@ -48,6 +48,7 @@ class AdaptivePlanner(PlanningPolicy):
     def plan(self, observation: Observation, *args: Any, **settings: Any) -> Plan:
         """Live through what happened since the last turn, then search for the best one."""
         self.follow(observation)
+        self.laws = guess_laws(self.mind.conditions)
         return super().plan(observation, *args, **settings)
 
     def follow(self, observation: Observation) -> list[Event]:
@@ -60,6 +61,8 @@ class AdaptivePlanner(PlanningPolicy):
         if known == len(frames):
             return []
         self._start, self._blocks, self._frames = frames[0], observation.blocks, frames
+        if not known:
+            self.mind.begin(frames[0])
         self._look()
         moments = (self._moment(observation, turn) for turn in range(max(0, known - 1), len(frames) - 1))
         turns = iter(range(max(1, known), len(frames)))

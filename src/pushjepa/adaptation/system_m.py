@@ -21,18 +21,17 @@ from numpy.typing import NDArray
 
 from pushjepa.adaptation.inference import LawSpace, cost_of, infer_laws, rollout_cost_of
 from pushjepa.adaptation.records import Record, Surprise, Transition
-from pushjepa.adaptation.relooking import Relooking, given_of, look_again, seen_by
+from pushjepa.adaptation.relooking import BlockWatch, Relooking, given_of, seen_by
 from pushjepa.adaptation.surprise import DriftTest, Usual
 from pushjepa.physics.geometry import Array
 from pushjepa.runtime.contract import Context, FloatArray, LawfulModel
 
+_SURE = 8.0  # nats: what one or two transitions must tell for what is remembered to be given up so soon
 _TRUST = 4.0  # nats: an adaptation that has long foreseen well is given up as soon as one that has just proved itself
 
 State = Literal["standard", "adapted"]
 Act = Literal["", "infer", "look", "learn", "rollback", "restore"]
 ADAPTS: tuple[Act, ...] = ("infer", "look", "learn")  #: acts after which something else is believed
-
-_LOOKS_OTHER = 0.2  # a visible number of the laws from which on a block looks like another one: a tenth of its size
 
 
 class Moment(NamedTuple):
@@ -103,6 +102,7 @@ class Event:
         conditions: (C,) numbers of the laws that are believed from now on.
         steps: of gradient, if weights were learned.
         seconds: the adaptation took.
+        opening: what was done before it, at the sight of the first frame; told with the first boundary.
     """
 
     turn: int
@@ -117,6 +117,7 @@ class Event:
     conditions: Array
     steps: int = 0
     seconds: float = 0.0
+    opening: Act = ""
 
 
 class Learner(Protocol):
@@ -168,11 +169,10 @@ class SystemM:
         self.events: list[Event] = []
         self._forget()
         if self.options.adapt and self._remembered is not None and self._remembered.any():
-            self.conditions = self._remembered.astype(np.float64)
+            self._watch = BlockWatch(self._first, self.space, self._remembered)
+            self._look_as_shown()
+            self.conditions = self._with_shown(self._remembered.astype(np.float64))
             self._left = self.options.refine
-            visible = list(self.model.spec.visible)
-            if visible and np.abs(self.conditions[visible]).max() > _LOOKS_OTHER:
-                self.model, self._space = Relooking(self._first), self.space.knowing(visible, self.conditions)
 
     def restore(self) -> None:
         """Go back to the model as it was given, under the standard laws; what was noticed stays."""
@@ -187,7 +187,14 @@ class SystemM:
 
     def _forget(self) -> None:
         self.conditions = np.zeros(self._first.spec.laws)
-        self._space = self.space  # where laws are looked for: what frames show of them is known
+        self._watch = BlockWatch(self._first, self.space)  # what frames show of the laws; the rest is inferred
+        self._sees = False  # whether frames were shown: what they show is known then
+        self._plain = self._first  # what is gone back to: the given model, with the look that the block needs
+        self._opening: Act = ""  # what was done at the sight of the first frame; told with the first boundary
+        self._forget_errors()
+
+    def _forget_errors(self) -> None:
+        """Begin to notice anew, and forget what was adapted before: nothing is rolled back to it any more."""
         self.drift = DriftTest(self.usual)
         self._window: list[Transition] = []
         self._left = 0  # boundaries at which laws are still inferred again
@@ -210,6 +217,11 @@ class SystemM:
     def looks_again(self) -> bool:
         """Whether frames are to be encoded by the second look now, and what was encoded before to be encoded anew."""
         return isinstance(self.model, Relooking)
+
+    def begin(self, frame: NDArray[np.uint8]) -> None:
+        """Look at the first frame (H, W, 3) of a match or episode, before anything is planned or anticipated."""
+        if self.options.adapt and self._glance(frame):
+            self._opening = "look"
 
     def anticipate(self, moment: Moment) -> None:
         """Predict the boundary after ``moment`` and put the prediction down.
@@ -260,7 +272,8 @@ class SystemM:
         )
         unadapted = self._unadapted(newest, record)
         begun, drift, rising = time.perf_counter(), self.drift.value, self.drift.rising
-        act, steps = self._adapt(newest, alarm, rising) if self.options.adapt else ("", 0)
+        act, steps = self._respond(newest, alarm, rising) if self.options.adapt else ("", 0)
+        opening, self._opening = self._opening, ""
         if alarm and not self.options.adapt:
             self.drift.reset()
         event = Event(
@@ -276,6 +289,7 @@ class SystemM:
             self.conditions.copy(),
             steps,
             time.perf_counter() - begun if act else 0.0,
+            opening,
         )
         self.events.append(event)
         return event
@@ -284,7 +298,7 @@ class SystemM:
         """The record as it would be of the given model; asked before anything is learned."""
         if self.state == "standard":
             return record
-        own = self._as_seen(self._first, newest)
+        own = seen_by(self._first, newest) if self.looks_again else newest
         assert own.context is not None
         assert own.after is not None
         candidates, actors = own.block[None, None], np.array([own.actor], dtype=np.int64)
@@ -292,32 +306,55 @@ class SystemM:
         before, predicted = self._first.decode(np.stack([own.latents, latents]))
         return Record(record.turn, latents, own.after, before, predicted, own.seen)
 
-    def _as_seen(self, model: LawfulModel, one: Transition) -> Transition:
-        """A transition of now as ``model`` sees it: looked at anew where that looks in the other way."""
-        return one if isinstance(model, Relooking) == self.looks_again else seen_by(model, one)
+    def _respond(self, newest: Transition, alarm: bool, rising: int) -> tuple[Act, int]:
+        """What follows from a transition that has just been scored, and from the frame at its end."""
+        if newest.frames is not None and self._glance(newest.frames[-1], max(1, rising) if alarm else 0):
+            return "look", 0
+        return self._adapt(newest, alarm, rising)
+
+    def _glance(self, frame: NDArray[np.uint8], last: int = 0) -> bool:
+        """Take note of what a frame, or the ``last`` ones, show of the block; whether that is another than believed in.
+
+        What can be seen need not be inferred from errors: no surprise is waited for. What was learned or seen under
+        the block before is forgotten; laws that no frame shows are still believed until errors say otherwise.
+        """
+        if not (self._first.spec.visible and self.options.infer and self.options.steps):
+            return False
+        other, self._sees = self._watch.see(frame, last), True
+        if other:
+            self._look_as_shown()
+            self._forget_errors()
+        self.conditions = self._with_shown(self.conditions)
+        return other
+
+    def _look_as_shown(self) -> None:
+        self.model = self._plain = Relooking(self._first) if self._watch.shown.any() else self._first
+
+    def _with_shown(self, conditions: Array) -> Array:
+        """Laws (C,) with what frames show of them, if any were shown."""
+        visible, with_shown = list(self._first.spec.visible) if self._sees else [], conditions.copy()
+        with_shown[visible] = self._watch.shown[visible]
+        return with_shown
 
     def _adapt(self, newest: Transition, alarm: bool, rising: int) -> tuple[Act, int]:
         """What follows from a transition that has just been scored."""
         # It was held back until now: it can tell whether the last adaptation helped.
         if self._before is not None:
-            old_model, old = self._before
-            gained = self._gain(old_model, old, [newest])
-            self._evidence = min(_TRUST, self._evidence + gained)
+            old_model, old = self._before[0], self._with_shown(self._before[1])
+            self._evidence = min(_TRUST, self._evidence + self._gain(old_model, old, [newest]))
             self._proven = self._proven or self._evidence >= min(_TRUST, self.options.doubt)
-            if self._evidence < -self.options.doubt and self._proven and old_model is self._first and not old.any():
-                self.restore()
-                return "restore", 0
             if self._evidence < -self.options.doubt:
-                window = [*self._window, newest][-self.options.window :]
-                self._window = [self._as_seen(old_model, one) for one in window]
+                if self._proven and old_model is self._plain and np.array_equal(old, self._watch.shown):
+                    self._go_back()
+                    return "restore", 0
+                self._window = [*self._window, newest][-self.options.window :]
                 self.model, self.conditions, self._before = old_model, old, None
-                self._space = self._space if self.looks_again else self.space
                 self.drift.reset()
                 self._left = 0  # or the same laws would be inferred from the same window at once
                 return "rollback", 0
         self._window = [*self._window, newest][-self.options.window :]
-        if self.state == "adapted" and self._is_standard_again():
-            self.restore()
+        if self._is_standard_again():
+            self._go_back()
             return "restore", 0
         if alarm:
             self._window = self._window[-max(1, rising) :]
@@ -328,31 +365,33 @@ class SystemM:
         self._left -= 1
         return self._infer(alarm)
 
+    def _go_back(self) -> None:
+        """Believe in the given model and the standard laws again, but for what frames show."""
+        self.model, self.conditions = self._plain, self._watch.shown.copy()
+        self._forget_errors()
+
     def _is_standard_again(self) -> bool:
-        """Whether the standard laws foresee the last three transitions better than what is believed."""
-        last = self._window[-3:]
-        if len(last) < min(3, self.options.window):
+        """Whether the standard laws, but for what frames show, foresee the last three transitions better.
+
+        Fewer, after the beginning of a match or a look at another block, must tell it all the more plainly.
+        """
+        if self.model is self._plain and np.array_equal(self.conditions, self._watch.shown):
             return False
-        return self._gain(self._first, np.zeros_like(self.conditions), last) < -self.options.doubt
+        last = self._window[-3:]
+        plainly = self.options.doubt if len(last) >= min(3, self.options.window) else max(_SURE, self.options.doubt)
+        return self._gain(self._plain, self._watch.shown, last) < -plainly
 
     def _gain(self, other: LawfulModel, laws: Array, transitions: list[Transition]) -> float:
-        """Nats by which what is believed foresees transitions better than another model under laws (C,).
-
-        Each is judged by what it sees itself: who misreads a frame foresees where nothing will be.
-        """
+        """Nats by which what is believed foresees transitions better than another model under laws (C,)."""
         # A quick look does not tell one predictor from another.
         judge = cost_of if given_of(other) is given_of(self.model) else rollout_cost_of
-        theirs = [self._as_seen(other, one) for one in transitions]
-        return judge(other, theirs, laws) - judge(self.model, transitions, self.conditions)
+        return judge(other, transitions, laws) - judge(self.model, transitions, self.conditions)
 
     def _infer(self, alarm: bool) -> tuple[Act, int]:
         o = self.options
-        steps = o.steps if o.infer else 0
         until = time.perf_counter() + o.seconds
-        if alarm and steps and self._look_again(until):
-            return "look", 0
-        left = until - time.perf_counter()
-        found = infer_laws(self.model, self._window, self.conditions, self._space, steps, left)
+        steps = o.steps if o.infer else 0
+        found = infer_laws(self.model, self._window, self.conditions, self._unseen(), steps, o.seconds)
         if found.cost_before - found.cost > o.gain:
             self._believe(self.model, found.conditions, alarm)
             return "infer", 0
@@ -364,41 +403,9 @@ class SystemM:
                 return "learn", learned[1]
         return "", 0
 
-    def _look_again(self, until: float) -> bool:
-        """Ask the second look what block the window's frames show; believe in what it sees if that is another one.
-
-        What the frames show of the laws is known then; the other numbers are inferred from what the second look sees,
-        in the time that is left. It must explain the window better than what was believed explains what was seen.
-        """
-        visible = list(self.model.spec.visible)
-        if not visible or any(one.frames is None for one in self._window):
-            return False
-        given = given_of(self.model)
-        window, told = look_again(given, self._window)
-        shown = self.space.settle(told)
-        shown[np.abs(shown) < _LOOKS_OTHER] = 0.0
-        if not shown[visible].any():
-            self._look_first()
-            return False
-        known, other = self.space.knowing(visible, shown), Relooking(given)
-        start = np.clip(self.conditions, known.low, known.high)
-        found = infer_laws(other, window, start, known, self.options.steps, until - time.perf_counter())
-        before = cost_of(self.model, self._window, self.conditions)
-        if before - cost_of(other, window, found.conditions) <= self.options.gain:
-            return False
-        self._believe(other, found.conditions, True)
-        self._space, self._window = known, window
-        return True
-
-    def _look_first(self) -> None:
-        """Look as the model was given again, at the block that it knows, under whatever else is believed."""
-        if not self.looks_again:
-            return
-        given = given_of(self.model)
-        self._window = [self._as_seen(given, one) for one in self._window]
-        self.model, self._space = given, self.space
-        self.conditions = self.conditions.copy()
-        self.conditions[list(given.spec.visible)] = 0.0
+    def _unseen(self) -> LawSpace:
+        """Where laws are looked for: what frames show of them is known."""
+        return self.space.knowing(list(self._first.spec.visible), self._watch.shown) if self._sees else self.space
 
     def _believe(self, model: LawfulModel, conditions: Array, alarm: bool) -> None:
         """Believe in something else; what was believed at the alarm is kept through all that refines it."""

@@ -97,7 +97,7 @@ def calibrate(
             from pushjepa.evaluation.pusht_shifts import watch_episodes
             from pushjepa.pusht.model import BUNDLED, find_folder
 
-            course = _course(model, data, 1, 64, 5, min(episodes, 50), threads)
+            course = _course(model, data, 5, 64, 5, min(episodes, 50), threads)  # as it is measured
             watched = watch_episodes(course, range(seed, seed + -(-episodes // course.episodes)), report)
             path = find_folder(Path(model or BUNDLED[0])) / FILE
     usual = Usual.of([one for one in watched if one], rate, weights_digest(path.parent))
@@ -126,7 +126,7 @@ def evaluate(
     memories: MemoriesOption = Path("memories"),
     seeds: Annotated[int, typer.Option(min=1, help="Push-T: how often tasks are drawn.")] = 1,
     episodes: Annotated[int, typer.Option(min=1, help="Push-T: tasks of each seed.")] = 50,
-    receding: RecedingOption = 1,
+    receding: RecedingOption = 5,
     learn: Annotated[
         str | None, typer.Option(help="Push-T: weights to learn where no laws explain what is seen, such as codebook.")
     ] = None,

@@ -21,7 +21,7 @@ from pushjepa.cli.common import (
     progress_console,
     say,
 )
-from pushjepa.cli.train import run_recipe
+from pushjepa.cli.train import SetOption, run_recipe
 
 if TYPE_CHECKING:
     from pushjepa.evaluation.results import Row
@@ -94,9 +94,10 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: ThreadsOption = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw frames; 0 draws in this one.")] = 0,
+    changes: SetOption = None,
 ) -> None:
     """Train a world model of Push-T; the finished checkpoint lies in OUT/checkpoint."""
-    run_recipe(preset, data, out, init_from, resume, device, threads, workers)
+    run_recipe(preset, data, out, init_from, resume, device, threads, workers, changes or ())
 
 
 @app.command("eval")

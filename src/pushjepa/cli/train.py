@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pushjepa.cli.common import missing_extra, say
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Override an entry of the preset, such as loss.state=1 or phase.0.steps=99; repeatable."
+    ),
+]
 
 
 def train(
@@ -21,9 +29,10 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw frames; 0 draws in this one.")] = 0,
+    changes: SetOption = None,
 ) -> None:
     """Train a world model; the finished checkpoint lies in OUT/checkpoint."""
-    run_recipe(preset, data, out, init_from, resume, device, threads, workers)
+    run_recipe(preset, data, out, init_from, resume, device, threads, workers, changes or ())
 
 
 def run_recipe(
@@ -35,16 +44,19 @@ def run_recipe(
     device: str,
     threads: int | None,
     workers: int,
+    changes: Sequence[str] = (),
 ) -> None:
-    """Train by a preset of either task, and say where the checkpoint lies."""
+    """Train by a preset of either task, some of whose entries may be changed; say where the checkpoint lies."""
     try:
         from pushjepa.training.presets import load_preset
 
-        recipe = load_preset(preset)  # before Lightning, which takes its time to load
+        recipe = load_preset(preset, changes)  # before Lightning, which takes its time to load
         from pushjepa.training.recipe import TrainingOptions
         from pushjepa.training.recipe import train as run
     except ModuleNotFoundError as error:
         raise missing_extra(error, "training") from None
+    if changes and out is None:
+        raise ValueError("--set makes another recipe of the preset; say by --out where its run is to lie")
     folder = out or Path("runs") / recipe.name
     if (folder / "run.json").exists() and not resume:
         raise ValueError(f"{folder} holds a run already; go on with it by --resume, or choose another --out")

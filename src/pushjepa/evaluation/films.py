@@ -47,7 +47,7 @@ class Strip:
             tuple(steps * event.turn for event in events),
             tuple(event.surprise.px for event in events),
             tuple(event.alarm for event in events),
-            tuple(bool(event.act) for event in events),
+            tuple(bool(event.act or event.opening) for event in events),
         )
 
 

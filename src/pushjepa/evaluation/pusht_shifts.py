@@ -225,7 +225,7 @@ def _play(course: Course, shift: str, seed: int, options: Options, remembered: S
 def store_transitions(course: Course, seed: int) -> list[Transition]:
     """What was seen in some episodes under the standard laws: for weights that are learned to remember."""
     looking = replace(course, usual=_UNUSED, learner=None, episodes=min(course.episodes, 12))
-    return [one for window in _play(looking, STANDARD, seed, Options(), None).windows for one in window]
+    return [one for window in _play(looking, STANDARD, seed, Options(steps=0), None).windows for one in window]
 
 
 def _trials(played: Played, first: int, steps: int) -> list[Trial]:

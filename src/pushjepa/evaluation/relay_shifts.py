@@ -229,12 +229,15 @@ def _seat_opponent(series: Series, side: Side, physics: Physics) -> Policy:
 
 
 def _judge(match: Match, mine: Side, pair: int, player: AdaptivePlanner | None, change_at: int) -> Trial:
-    """How a match went, and what was foreseen in it from the change of the laws on."""
+    """How a match went, and what was foreseen in it from the change of the laws on, whose boundaries are counted."""
     result = match.result()
     foreseen = None
     if player is not None:
         events = [event for event in player.mind.events if event.turn > change_at]
-        foreseen = Foreseen.of(events, [match.states[event.turn][4:6].tolist() for event in events])
+        if change_at and events:  # the frame at which the laws change may show it
+            events[0] = replace(events[0], opening=player.mind.events[change_at - 1].act)
+        blocks = [match.states[event.turn][4:6].tolist() for event in events]
+        foreseen = Foreseen.of([replace(event, turn=event.turn - change_at) for event in events], blocks)
     return Trial(pair, result.winner == mine, result.net_progress(mine), foreseen)
 
 

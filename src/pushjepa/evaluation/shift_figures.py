@@ -28,7 +28,7 @@ _STYLE = dict(zip(CONDITIONS, ("#8a8f98", COLOURS[0], COLOURS[2], COLOURS[1]), s
 _NAMES = {"frozen": "frozen", "adapted": "adapted", "adapted_across": "adapted, remembering", "oracle": "oracle"}
 _GAPS = {"surprise_gap_closed": "surprise", "block_px_gap_closed": "block error", "recovered": "rate"}
 _ERRORS = {"surprise": "surprise, px", "block_px": "block error, px"}
-_WIDE = 5  # shifts side by side
+_WIDE = 5  # shifts side by side, at most
 _SHOWN = (-60.0, 130.0)  # percent of a gap; what lies beyond is told as a number
 
 Found = Mapping[tuple[str, str], Row]  #: rows by shift and condition
@@ -119,8 +119,8 @@ def draw_recovery(found: Found, shifts: Sequence[str], usual: Row) -> Figure:
     """Two small panels for each shift, one above the other: surprise, and the block's true error."""
     from matplotlib.figure import Figure
 
-    columns = min(_WIDE, len(shifts))
-    bands = -(-len(shifts) // columns)
+    bands = -(-len(shifts) // _WIDE)
+    columns = -(-len(shifts) // bands)
     figure = Figure(figsize=(0.8 + 2.1 * columns, 3.4 * bands), layout="constrained")
     panels: Any = figure.subplots(2 * bands, columns, squeeze=False, sharex=True)
     for axes in panels.ravel()[:]:

@@ -34,8 +34,8 @@ class Foreseen:
         block_px: (T,) how far off the block truly was.
         unadapted_px, unadapted_block_px: (T,) the same, had the model stayed as it was given: on the same transitions.
         alarms: boundaries with an alarm.
-        acts: what it did at which boundary, where it did anything.
-        seconds: that each adaptation took.
+        acts: what it did at which boundary, where it did anything; at 0 what the first frame made it do.
+        seconds: that each took, but for the one at 0.
     """
 
     px: tuple[float, ...]
@@ -59,7 +59,7 @@ class Foreseen:
             tuple(e.unadapted_px for e in events),
             off([e.unadapted for e in events]),
             tuple(e.turn for e in events if e.alarm),
-            tuple((e.turn, e.act) for e in events if e.act),
+            tuple((turn, act) for e in events for turn, act in ((e.turn - 1, e.opening), (e.turn, e.act)) if act),
             tuple(e.seconds for e in events if e.act),
         )
 

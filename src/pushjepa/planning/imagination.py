@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pushjepa.physics import Physics
 from pushjepa.physics.geometry import Array
 from pushjepa.planning.costs import Cost
 from pushjepa.planning.overlap import push_agents_out
@@ -23,6 +24,7 @@ class Imagination:
         context: the match so far, encoded.
         actor: who plans, 0 for p1, 1 for p2.
         cost: of a future.
+        laws: whose block no imagined agent may stand in.
 
     Attributes:
         costs_move: whether a candidate may cost something else when it is scored again.
@@ -30,8 +32,8 @@ class Imagination:
 
     costs_move = False
 
-    def __init__(self, model: WorldModel, context: Context, actor: int, cost: Cost) -> None:
-        self.model, self.context, self.actor, self.cost = model, context, actor, cost
+    def __init__(self, model: WorldModel, context: Context, actor: int, cost: Cost, laws: Physics) -> None:
+        self.model, self.context, self.actor, self.cost, self.laws = model, context, actor, cost, laws
         self.states: list[Array] = []  # (S, H, 7) of each iteration
         self.costs: list[Array] = []  # (S,) of each iteration
 
@@ -62,7 +64,8 @@ class Imagination:
     def _imagine(self, joint: FloatArray, actors: NDArray[np.int64]) -> tuple[Array, FloatArray]:
         """States (S, H, 7), mended, and latents (S, H, K, D) after each joint block (S, H, 5, 2, 2)."""
         latents = self.model.rollout(self.context, joint, actors)
-        return push_agents_out(self.model.decode(latents)), latents
+        states = self.model.decode(latents)
+        return push_agents_out(states, self.laws.block_shape, self.laws.block_scale), latents
 
     def _keep(self, states: Array, costs: Array) -> Array:
         self.states.append(states)
@@ -84,7 +87,7 @@ class ReplyImagination(Imagination):
     (:meth:`Opponent.likelihood`). As answers get better, plans get dearer: only costs of one iteration compare.
 
     Args:
-        model, context, actor, cost: as for :class:`Imagination`.
+        model, context, actor, cost, laws: as for :class:`Imagination`.
         opponent: how it is reckoned with.
         theirs: the opponent's own cost of a future.
         played: (T, 5, 2) the opponent's turns in this match so far.
@@ -100,13 +103,14 @@ class ReplyImagination(Imagination):
         context: Context,
         actor: int,
         cost: Cost,
+        laws: Physics,
         opponent: Opponent,
         theirs: Cost,
         played: FloatArray,
         horizon: int,
         rng: np.random.Generator,
     ) -> None:
-        super().__init__(model, context, actor, cost)
+        super().__init__(model, context, actor, cost, laws)
         self.opponent, self.theirs, self.horizon, self.rng = opponent, theirs, horizon, rng
         self.still, self.habits = opponent.share_still(played), opponent.habits(played)
         self.replies: list[FloatArray] = []  # (S, 5, 2) the likeliest answer to each candidate, by iteration

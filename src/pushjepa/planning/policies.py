@@ -36,6 +36,7 @@ class PlanningPolicy:
         own_turns: how many of its own turns it plans.
         opponent: how the opponent's turns between them are reckoned with; None imagines that it stands still.
         sees: "frames", or "state" for a model that encodes states.
+        laws: that are believed to hold: no imagined agent may stand in their block. The standard ones if None.
 
     Raises:
         ValueError: own_turns under 1.
@@ -50,6 +51,7 @@ class PlanningPolicy:
         own_turns: int = 1,
         opponent: Opponent | None = None,
         sees: Literal["frames", "state"] = "frames",
+        laws: Physics | None = None,
     ) -> None:
         if own_turns < 1:
             raise ValueError(f"a planner plans at least its own next turn, got own_turns={own_turns}")
@@ -60,6 +62,7 @@ class PlanningPolicy:
         self.own_turns = own_turns
         self.opponent = opponent
         self.sees: Literal["frames", "state"] = sees
+        self.laws = laws or Physics()
         self.frame_size = model.spec.frame_size
 
     def act(self, observation: Observation, rng: np.random.Generator) -> Array:
@@ -108,11 +111,13 @@ class PlanningPolicy:
         cost = self.cost(self.side, observation.goals)
         horizon = min(2 * self.own_turns - 1, observation.turns_left)
         if self.opponent is None or horizon == 1:
-            return Imagination(self.model, context, actor, cost), (horizon + 1) // 2
+            return Imagination(self.model, context, actor, cost, self.laws), (horizon + 1) // 2
         theirs = self.opponent.cost(SIDES[1 - actor], (observation.goals[1], observation.goals[0]))
         played = observation.blocks[observation.actors == 1 - actor][:, :, 1 - actor]
         draws = np.random.default_rng(rng.integers(2**63))
-        looking = ReplyImagination(self.model, context, actor, cost, self.opponent, theirs, played, horizon, draws)
+        looking = ReplyImagination(
+            self.model, context, actor, cost, self.laws, self.opponent, theirs, played, horizon, draws
+        )
         return looking, (horizon + 1) // 2
 
     def _context(self, observation: Observation) -> Context:
@@ -138,7 +143,7 @@ class PlanningPolicy:
 
 def oracle(side: Side, stage: Stage, budget: Budget | None = None, physics: Physics | None = None) -> PlanningPolicy:
     """The same search, cost and budget over the true simulator: what a perfect model would play."""
-    return PlanningPolicy(SimulatorModel(stage, physics), side, budget=budget, sees="state")
+    return PlanningPolicy(SimulatorModel(stage, physics), side, budget=budget, sees="state", laws=physics)
 
 
 def replying(

@@ -119,8 +119,9 @@ class HistoryPolicy(WorldModelPolicy):
     """A WorldModelPolicy that tells its solver the recent past of each environment.
 
     To what the solver is given it adds ``history_pixels`` (B, history, H, W, 3), ``history_state`` (B, history, 7),
-    ``history_blocks`` (B, history-1, frameskip, 1, 2) and ``history_actors`` (B, history-1), newest last. Each
-    environment has its own; a reset of one leaves the others' alone.
+    ``history_blocks`` (B, history-1, frameskip, 1, 2) and ``history_actors`` (B, history-1), newest last, and which
+    ``environment`` (B,) each row is of: a solver is shown only those that need a plan. Each environment has its own
+    past; a reset of one leaves the others' alone.
 
     Args:
         solver: of stable-worldmodel, or :class:`BlockPlanner`.
@@ -163,6 +164,7 @@ class HistoryPolicy(WorldModelPolicy):
             "history_state": np.stack(states),
             "history_blocks": np.stack([blocks for _, blocks, _ in frames]),
             "history_actors": np.stack([actors for _, _, actors in frames]),
+            "environment": np.arange(len(self.past)),
         }
 
 
@@ -338,7 +340,7 @@ class BlockPlanner:
             if init_action is not None:
                 known = np.asarray(init_action[row], dtype=np.float32).reshape(-1, *shape[1:])
                 start[: len(known)] = known
-            model = None if self.models is None else self.models[row]
+            model = None if self.models is None else self.models[int(info_dict["environment"][row])]
             plans[row], cost = self.plan(self.sight.read(info_dict, row, model), start, model)
             costs.append(cost)
         return {"actions": torch.from_numpy(plans.reshape(count, shape[0], -1)), "costs": costs}

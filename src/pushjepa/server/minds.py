@@ -96,7 +96,7 @@ def _event(event: Event) -> MindEvent:
         level=event.level,
         drift=event.drift,
         alarm=event.alarm,
-        act=event.act,
+        act=event.act or event.opening,
         steps=event.steps,
         ms=1000.0 * event.seconds,
         beliefs=beliefs(event.conditions),

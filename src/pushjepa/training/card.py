@@ -43,6 +43,7 @@ def write_card(
         phase_table(preset),
         "*Drawn apart* are shares of a batch from windows whose last turn moves the block (moved), stops an agent "
         "short while the block stays (blocked) or pushes the waiting agent (jostled).\n",
+        *([f"Not as in the preset: {', '.join(preset.changes)}.\n"] if preset.changes else []),
         f"Weights of the losses beside the prediction's: SIGReg as above, state {preset.loss.state:g}, stage "
         f"{preset.loss.stage:g}. "
         f"Seed {preset.seed}. History {model.config.history} frames, one action block of {model.config.frameskip} env "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
@@ -30,6 +31,13 @@ BRANCHING = (
     "looks",
 )  #: phases in which states or windows of branches serve
 T = TypeVar("T")
+_KINDS: dict[str, type | tuple[type, ...]] = {  # by the annotations of the records that presets are read into
+    "int": int,
+    "float": (int, float),
+    "float | None": (int, float),
+    "bool": bool,
+    "str": str,
+}
 
 
 @dataclass(frozen=True)
@@ -173,13 +181,17 @@ class PhaseConfig:
 
 @dataclass(frozen=True)
 class Preset:
-    """A whole recipe: architecture, loss weights, phases and seed. The architecture says which task it is for."""
+    """A whole recipe: architecture, loss weights, phases and seed. The architecture says which task it is for.
+
+    ``changes`` tells which entries are not as the file of that name has them.
+    """
 
     name: str
     seed: int
     model: ModelConfig | MechConfig | PeerConfig
     loss: LossWeights
     phases: tuple[PhaseConfig, ...]
+    changes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.model, PeerConfig):
@@ -256,28 +268,36 @@ def preset_names() -> list[str]:
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
 
-def load_preset(name: str) -> Preset:
+def load_preset(name: str, changes: Sequence[str] = ()) -> Preset:
     """A shipped preset by name, or any TOML file by path.
 
+    Args:
+        name: of the preset, or a path that ends in ``.toml``.
+        changes: entries to read differently, ``KEY=VALUE`` each, in order: ``seed``, ``model.NAME``, ``loss.NAME``, or
+            ``phase.N.NAME`` with the phase's number from 0 on. ``phase.N=off`` leaves a phase out; numbers stay those
+            of the file.
+
     Raises:
-        ValueError: no such preset, or the file holds a name that means nothing.
+        ValueError: no such preset, or a name that means nothing.
     """
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
             raise ValueError(f"no preset file {name}")
-        return parse_preset(path.stem, path.read_text())
+        return parse_preset(path.stem, path.read_text(), changes)
     if name not in preset_names():
         raise ValueError(f"unknown preset {name!r}; choose one of {', '.join(preset_names())} or a .toml file")
-    return parse_preset(name, (resources.files("pushjepa.training") / "presets" / f"{name}.toml").read_text())
+    text = (resources.files("pushjepa.training") / "presets" / f"{name}.toml").read_text()
+    return parse_preset(name, text, changes)
 
 
-def parse_preset(name: str, text: str) -> Preset:
+def parse_preset(name: str, text: str, changes: Sequence[str] = ()) -> Preset:
     """Read a preset from TOML text; see :func:`load_preset`."""
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"preset {name}: not valid TOML: {error}") from None
+    raw = _changed(raw, changes) if changes else raw
     unknown = sorted(set(raw) - {"task", "seed", "model", "loss", "phase"})
     if unknown:
         raise ValueError(f"preset {name}: unknown entry {unknown[0]!r}")
@@ -286,13 +306,50 @@ def parse_preset(name: str, text: str) -> Preset:
         raise ValueError(f"preset {name}: unknown task {task!r}; choose one of {', '.join(TASKS)}")
     if not raw.get("phase"):
         raise ValueError(f"preset {name}: at least one [[phase]] is needed")
-    return Preset(
-        name=name,
-        seed=int(raw.get("seed", 0)),
-        model=TASKS[task].from_dict(raw.get("model", {})),
-        loss=_record(LossWeights, raw.get("loss", {}), name),
-        phases=tuple(_record(PhaseConfig, phase, name) for phase in raw["phase"]),
-    )
+    try:
+        return Preset(
+            name=name,
+            seed=int(raw.get("seed", 0)),
+            model=TASKS[task].from_dict(raw.get("model", {})),
+            loss=_record(LossWeights, raw.get("loss", {}), name),
+            phases=tuple(_record(PhaseConfig, phase, name) for phase in raw["phase"]),
+            changes=tuple(changes),
+        )
+    except TypeError as error:
+        raise ValueError(f"preset {name}: a value of the wrong kind: {error}") from None
+
+
+def _changed(raw: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """A preset's entries with some of them read differently; see :func:`load_preset`."""
+    phases: dict[str, Any] = {str(number): dict(phase) for number, phase in enumerate(raw.get("phase", []))}
+    tables = {name: dict(raw.get(name, {})) for name in ("model", "loss")}
+    changed = dict(raw) | tables
+    for change in changes:
+        key, given, text = change.partition("=")
+        path = key.strip().split(".")
+        if not given:
+            raise ValueError(f"a change is KEY=VALUE, such as loss.state=1, got {change!r}")
+        if path[0] == "phase" and (len(path) == 1 or path[1] not in phases):
+            raise ValueError(f"{key}: there is no such phase; they are numbered {', '.join(phases)}")
+        if path[0] == "phase" and len(path) == 2 and text.strip() == "off":
+            del phases[path[1]]
+        elif path[0] == "phase" and len(path) == 3:
+            phases[path[1]][path[2]] = _value(text)
+        elif path[0] in tables and len(path) == 2:
+            tables[path[0]][path[1]] = _value(text)
+        elif path == ["seed"]:
+            changed["seed"] = _value(text)
+        else:
+            raise ValueError(f"{key}: choose seed, model.NAME, loss.NAME, phase.N.NAME or phase.N=off")
+    return changed | {"phase": list(phases.values())}
+
+
+def _value(text: str) -> Any:
+    """What TOML reads in ``text``; a bare word is text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
 
 
 def _record(kind: type[T], values: dict[str, Any], preset: str) -> T:
@@ -303,4 +360,9 @@ def _record(kind: type[T], values: dict[str, Any], preset: str) -> T:
     missing = [f.name for f in fields(kind) if f.default is MISSING and f.name not in values]  # type: ignore[arg-type]
     if missing:
         raise ValueError(f"preset {preset}: {missing[0]} is missing")
+    for f in fields(kind):  # type: ignore[arg-type]
+        allowed = _KINDS[str(f.type)]
+        value = values.get(f.name)
+        if value is not None and (not isinstance(value, allowed) or isinstance(value, bool) != (allowed is bool)):
+            raise ValueError(f"preset {preset}: {f.name} is a value of type {f.type}, got {value!r}")
     return kind(**values)

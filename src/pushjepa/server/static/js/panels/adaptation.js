@@ -96,10 +96,10 @@ function momentWords({ act, alarm, px: off, ms, steps, beliefs }) {
   const surprised = alarm ? `surprised (${px(off)} off)` : "";
   if (act === "infer" && alarm) return `${surprised}. Inferred new laws in ${seconds}: ${beliefWords(beliefs)}.`;
   if (act === "infer") return `thought again for ${seconds}: ${beliefWords(beliefs)}.`;
-  if (act === "look") return `${surprised}. Looked again, as at a block it does not know, for ${seconds}: ${beliefWords(beliefs)}.`;
+  if (act === "look") return `${surprised ? `${surprised}; it ` : ""}saw ${beliefs.some(({ name }) => name.startsWith("block_s")) ? "another block, at which it looks in another way" : "the block that it knows"}: ${beliefWords(beliefs)}.`;
   if (act === "learn") return `${surprised || "still off"}. Learned in ${seconds}: ${steps} gradient steps on the weights of its law adapter.`;
   if (act === "rollback") return "its new laws foresaw worse, so it went back to those before.";
-  if (act === "restore") return "the standard laws foresee it again, so it is back to the model as trained.";
+  if (act === "restore") return `the standard laws foresee it again, so it is back to ${beliefs.length ? "them, but for the block that it sees" : "the model as trained"}.`;
   return `${surprised}. Nothing was changed.`;
 }
 
