@@ -65,7 +65,8 @@ def test_version(command: Command) -> None:
 def test_bare_command_shows_the_commands(command: Command) -> None:
     code, out, _ = command()
     assert code == 0
-    for name in ("play", "generate", "train", "match", "calibrate", "evaluate", "bench", "export", "pusht"):
+    names = ("play", "generate", "selfplay", "train", "advise", "match", "calibrate", "evaluate", "bench", "export")
+    for name in (*names, "pusht", "adapt"):
         assert name in out
 
 
@@ -97,6 +98,11 @@ def test_documented_make_target_exists(target: str) -> None:
         (["match", "--pairs", "many"], "--pairs"),
         (["generate", "--stage", "moon", "--out", "{tmp}/e"], "unknown stage 'moon'"),
         (["generate", "--steps", "7", "--out", "{tmp}/e"], "multiple of 5"),
+        (["generate", "--visited", "{tmp}/none.npz", "--out", "{tmp}/e"], "make some with pushjepa selfplay"),
+        (["generate", "--visited", "{tmp}/m.npz", "--acting", "step", "--out", "{tmp}/e"], "leave --acting out"),
+        (["selfplay", "--stage", "moon", "--out", "{tmp}/m.npz"], "unknown stage 'moon'"),
+        (["selfplay", "--model", "{tmp}/none", "--out", "{tmp}/m.npz"], "no checkpoint folder"),
+        (["advise", "--experience", "{tmp}/none.npz", "--out", "{tmp}/a"], "make some with pushjepa selfplay"),
         (["train", "--preset", "huge", "--out", "{tmp}/r"], "unknown preset 'huge'"),
         (["train", "--preset", "compact", "--data", "{tmp}/none", "--out", "{tmp}/r"], "none"),
         (["train", "--resume", "--out", "{tmp}/r"], "holds no run"),
@@ -153,7 +159,7 @@ def test_training_without_torch_says_what_to_install(command: Command, monkeypat
 
 
 def test_interrupt_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pushjepa.data.generate", interrupted)

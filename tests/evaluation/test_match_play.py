@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from pushjepa.evaluation import Contest, Record, play_pairs, play_records, summarise
-from pushjepa.evaluation.match_play import play_pair
+from pushjepa.evaluation.match_play import ModelOptions, play_pair
 from pushjepa.planning import Budget
+from pushjepa.planning.advice import FEATURES, FILE, outputs_of_prior, save_advice
 
 # The environment's own class serves as somebody's "package.module:factory".
 STRANGER = "pushjepa.relay.opponents:RandomPolicy"
@@ -131,3 +132,18 @@ def test_bad_input_gets_one_clear_line(values, said):
     options = {"p1": "passive", "p2": "passive", "stage": "open", "pairs": 1, "seed": 0, "workers": 1} | values
     with pytest.raises(ValueError, match=said):
         play_pairs(**options)
+
+
+def test_an_advised_player_goes_by_the_advice_in_the_model_s_folder(tmp_path):
+    options = ModelOptions(model=str(tmp_path))
+    with pytest.raises(ValueError, match=r"has no advice\.safetensors"):
+        play_pairs("oracle+prior", "passive", "open", 1, 0, workers=1, options=options, budget=Budget(2, 1))
+    numbers = outputs_of_prior(1)  # one component, whose mean is to stand still
+    shapes = {"enter": (4, FEATURES), "norm": (4,), "leave": (numbers, 4)}
+    weights = {f"{name}.weight": np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    weights |= {f"{name}.bias": np.zeros(shape[0], np.float32) for name, shape in shapes.items()}
+    save_advice(tmp_path / FILE, {"prior": weights}, {})
+    row = play_pairs("oracle+prior", "passive", "open", 1, 0, workers=1, options=options, budget=Budget(2, 1))
+    assert (row["p1"], row["n"]) == ("oracle+prior", 2)
+    with pytest.raises(ValueError, match="needs a value"):
+        play_pairs("oracle+value", "passive", "open", 1, 0, workers=1, options=options, budget=Budget(2, 1))

@@ -26,6 +26,14 @@ def test_the_published_sizes_are_the_presets() -> None:
     assert (config.history, config.frameskip) == (3, 5)
 
 
+def test_the_keypoint_encoder_comes_in_the_sizes_that_are_asked_for() -> None:
+    wide = JEPA(ModelConfig(encoder_channels=(8, 12), encoder_points=5))
+    assert wide.encoder.maps.weight.shape[:2] == (5, 12)
+    assert ModelConfig.from_dict(wide.config.to_dict()) == wide.config
+    with pytest.raises(ValueError, match="encoder_channels are two numbers"):
+        ModelConfig(encoder_channels=(8, 0))
+
+
 def test_parameters_are_counted_by_part() -> None:
     model = JEPA(ModelConfig())
     counts = model.parameters_by_part()

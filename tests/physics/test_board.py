@@ -146,6 +146,59 @@ def test_the_actor_is_the_one_who_moves():
     assert np.array_equal(steps[-1, :2], START[:2])
 
 
+def test_a_block_of_steps_by_one_agent_is_a_turn():
+    for name, stage in STAGES.items():
+        board, rng = Board(stage.obstacles), np.random.default_rng(3)
+        for turn in range(40):
+            state, block, actor = stage.sample_start(rng), rng.uniform(-1, 1, (5, 2)), ("p1", "p2")[turn % 2]
+            assert np.array_equal(board.run_steps(state, [actor] * 5, block), board.run_turn(state, actor, block)), name
+
+
+@pytest.mark.parametrize(("first", "second"), [("p1", "p2"), ("p2", "p1")])
+def test_in_a_step_only_its_actor_is_driven(first, second):
+    state = np.array([60.0, 60.0, 412.0, 60.0, 256.0, 256.0, 0.0])
+    down = np.tile([0.0, 1.0], (5, 1))
+    steps = Board().run_steps(state, [first, second, first, second, first], down)
+    y = np.vstack([state, steps])[:, [1, 3] if first == "p1" else [3, 1]]
+    went = np.diff(y, axis=0)  # (5, first and second)
+    assert went[[0, 2, 4], 0].min() > 25.0
+    assert went[[1, 3], 1].min() > 25.0
+    assert went[0, 1] == 0.0
+    # Who has just acted brakes, which takes less than a third of a step's way.
+    assert 0.0 < went[[1, 3], 0].max() < 12.0
+    assert 0.0 < went[[2, 4], 1].max() < 12.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(block=BLOCKS, seed=st.integers(0, 10_000), who=st.lists(st.sampled_from(["p1", "p2"]), min_size=5, max_size=5))
+def test_mirrored_steps_are_the_mirror_image(block, seed, who):
+    stage = STAGES["pillars"]
+    board, other = Board(stage.obstacles), {"p1": "p2", "p2": "p1"}
+    state = stage.sample_start(np.random.default_rng(seed))
+    seen = board.run_steps(state, who, block)
+    mirrored = board.run_steps(mirror_state(state), [other[actor] for actor in who], mirror_block(block))
+    assert np.abs(mirror_state(mirrored) - seen).max() < 1e-9
+
+
+def test_who_brakes_in_the_others_step_does_not_sink_into_a_wall(overlap_depths):
+    """p1 drives at the wall in every step of its own; the other agent and the block are far away."""
+    deep = []
+    for x in np.arange(20.0, 110.0, 0.5):
+        state = np.array([x, 60.0, 400.0, 452.0, 256.0, 256.0, 0.0])
+        for who in (["p1", "p2", "p1", "p2", "p1"], ["p1", "p2", "p2", "p2", "p2"]):
+            block = np.array([[-1.0, 0.0] if actor == "p1" else [0.0, -0.3] for actor in who])
+            deep.append(overlap_depths(Board().run_steps(state, who, block))["agent in wall"].max())
+    assert max(deep) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("actors", "message"), [(["p1"] * 4, "got 4 actors"), ([], "got 0 actors"), (["p1", "p3"] * 2 + ["p1"], "p1, p2")]
+)
+def test_actors_that_are_not_one_for_each_step_are_refused(actors, message):
+    with pytest.raises(ValueError, match=message):
+        Board().run_steps(START, actors, RIGHT)
+
+
 @pytest.mark.parametrize(
     ("block", "message"),
     [

@@ -5,7 +5,18 @@ import types
 
 import pytest
 
-from pushjepa.planning import PLAYERS, Budget, PlanningPolicy, SimulatorModel, make_policy, needs_model
+from pushjepa.planning import (
+    PLAYERS,
+    Budget,
+    PlanningPolicy,
+    SimulatorModel,
+    make_policy,
+    margin_cost,
+    needs_advice,
+    needs_model,
+    push_cost,
+)
+from pushjepa.planning.seats import PlayerName, read_player
 from pushjepa.relay import Policy, get_stage
 
 
@@ -50,7 +61,7 @@ def test_a_stranger_takes_a_seat(strangers):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nobody", "choose one of jepa, jepa-reply, oracle, oracle-reply, random"),
+        ("nobody", "choose one of jepa, jepa-margin, jepa-reply, oracle, oracle-margin, oracle-reply, random"),
         ("jepa", "needs a world model"),
         ("no_such_module:factory", "cannot import 'no_such_module'"),
         ("strangers:missing", "no function 'missing'"),
@@ -71,3 +82,32 @@ def test_a_bad_seat_or_stage_is_refused():
         make_policy("passive", "p3", "open")
     with pytest.raises(ValueError, match="unknown stage"):
         make_policy("passive", "p1", "moon")
+
+
+def test_margin_plans_one_turn_at_the_cost_that_decides_a_match():
+    plain, margin = (make_policy(name, "p1", "open") for name in ("oracle", "oracle-margin"))
+    assert isinstance(margin, PlanningPolicy)
+    assert (plain.cost, margin.cost) == (push_cost, margin_cost)
+    assert (margin.own_turns, margin.opponent, margin.sees) == (plain.own_turns, plain.opponent, plain.sees)
+    assert (margin.budget.candidates, margin.budget.iterations) == (256, 8)
+    assert needs_model("jepa-margin")
+    assert not needs_advice("jepa-margin")
+
+
+def test_a_name_may_give_the_budget_before_the_advice():
+    assert read_player("jepa-reply@32x4+value+prior") == PlayerName("jepa-reply", ("value", "prior"), Budget(32, 4))
+    assert read_player("oracle@8x2") == PlayerName("oracle", (), Budget(8, 2))
+    given = make_policy("oracle-margin@8x2", "p1", "open", budget=Budget(4, 1))
+    assert given.budget == Budget(8, 2), "what a name says counts"
+    assert make_policy("oracle-margin", "p1", "open", budget=Budget(4, 1)).budget == Budget(4, 1)
+
+
+@pytest.mark.parametrize("name", ["jepa+prior@8x2", "jepa@8", "jepa+margin", "random@8x2", "jepa+prior+prior", "jepa@"])
+def test_a_name_that_says_it_otherwise_is_nobodys(name):
+    with pytest.raises(ValueError, match="unknown player"):
+        make_policy(name, "p1", "open")
+
+
+def test_a_budget_that_no_search_can_have_is_refused():
+    with pytest.raises(ValueError, match="at least 2 candidates"):
+        make_policy("oracle@1x4", "p1", "open")

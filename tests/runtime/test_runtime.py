@@ -51,7 +51,8 @@ def model() -> JEPA:
     for part in (model.unroll, model.lift, model.anchor):
         for parameter in part.parameters() if part is not None else ():
             if parameter.ndim == 2 and not parameter.any():
-                nn.init.normal_(parameter, std=0.01)
+                # Small, for a wild unroll would turn the last digit of a latent into a difference that can be seen.
+                nn.init.normal_(parameter, std=0.005)
     return model
 
 

@@ -43,6 +43,15 @@ def test_parts_that_no_one_has_thought_of_are_told_and_what_is_missing_stays_emp
     assert (card.data, card.loss, card.phases, card.card) == ({}, {}, [], "")
 
 
+def test_the_lessons_of_all_stores_are_counted_together(tmp_path):
+    first, second = {"episodes": 60, "steps": 40}, {"episodes": 10, "steps": 50}
+    card = read_card(folder(tmp_path, data=first | {"beside": [second]}))
+    assert (card.episodes, card.steps) == (70, 2900)
+    assert read_card(folder(tmp_path, data=first)).episodes == 60
+    unknown = read_card(folder(tmp_path, data=first | {"beside": [{}]}))
+    assert (unknown.episodes, unknown.steps) == (None, None)
+
+
 @pytest.mark.parametrize("changes", [{"model": {}}, {"parameters": {"encoder": "many"}}, {"metrics": 3}, {"model": 3}])
 def test_a_malformed_configuration_is_refused_in_one_line(tmp_path, changes):
     with pytest.raises(ValueError, match="cannot be read") as caught:

@@ -57,8 +57,8 @@ def test_a_model_that_cannot_be_loaded_is_said_and_the_others_still_play():
     roster.start_loading()
     assert settled(roster) == "failed"
     assert (health(roster)["status"], health(roster)["detail"]) == ("degraded", "config.json is missing")
-    assert [o.name for o in roster.views() if not o.available] == ["jepa", "jepa-reply"]
-    assert roster.choose(None).name == OFFERS[2].name
+    assert [o.name for o in roster.views() if not o.available] == ["jepa", "jepa-margin", "jepa-reply"]
+    assert roster.choose(None).name == OFFERS[3].name
     for ask in (lambda: roster.choose("jepa"), lambda: roster.policy("jepa", "p1", get_stage("open"))):
         with pytest.raises(ProtocolError, match=r"config\.json is missing") as caught:
             ask()

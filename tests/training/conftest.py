@@ -85,7 +85,7 @@ def store(episodes: Path) -> EpisodeStore:
 def run(tiny: Preset, episodes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One finished tiny run, shared by the tests that only look at it."""
     out = tmp_path_factory.mktemp("run")
-    train(tiny, TrainingOptions(episodes, out, device="cpu", threads=1))
+    train(tiny, TrainingOptions((episodes,), out, device="cpu", threads=1))
     return out
 
 

@@ -21,6 +21,8 @@ from pushjepa.training.batches import (
     SceneBatches,
     Turns,
     encode_episodes,
+    share_out,
+    split_episodes,
     stage_numbers,
 )
 from pushjepa.training.presets import PhaseConfig, Preset
@@ -85,6 +87,42 @@ def test_a_turns_start_is_blurred_by_as_much_as_asked(store: EpisodeStore) -> No
     assert np.abs(np.degrees(off[:, 6]).std() - 0.5 * np.sqrt(3.0)) < 0.1
     sharp = Turns(store.episodes, PhaseConfig("turns", steps=4, batch=8, learning_rate=1e-3, blur=0.0), seed=1)[0]
     assert torch.equal(sharp.seen, sharp.before)
+
+
+def test_of_each_store_the_last_episodes_are_held_out(store: EpisodeStore) -> None:
+    both = [store.episodes.take(slice(0, 40)), store.episodes.take(slice(40, 60))]
+    training, held_out = split_episodes(both)
+    assert (len(training), len(held_out)) == (58, 2)
+    assert np.array_equal(held_out.states, store.episodes.states[[39, 59]])
+    half, still = split_episodes(both, 29)
+    assert np.array_equal(half.states, store.episodes.states[[*range(20), *range(40, 49)]])
+    assert np.array_equal(still.states, held_out.states)
+
+
+@pytest.mark.parametrize("sizes", [(1,), (7,), (39, 19), (19, 39), (1, 1, 1), (0, 5), (5, 0, 3), (100, 1, 1)])
+def test_no_more_is_shared_out_than_is_wanted_and_no_less(sizes: tuple[int, ...]) -> None:
+    for wanted in range(1, sum(sizes) + 3):
+        shares = share_out(wanted, sizes)
+        assert sum(shares) == min(wanted, sum(sizes))
+        for share, size in zip(shares, sizes, strict=True):
+            assert 0 <= share <= size
+            assert abs(share - min(wanted, sum(sizes)) * size / sum(sizes)) <= 1
+    assert share_out(3, (6,)) == [3]
+
+
+@pytest.mark.parametrize("lengths", [(2,), (60,), (30, 2), (1, 20), (3, 3, 3)])
+def test_some_are_left_to_train_on_and_no_more_than_asked_for(store: EpisodeStore, lengths: tuple[int, ...]) -> None:
+    parts = [store.episodes.take(slice(0, length)) for length in lengths]
+    splits = [length - 1 for length in lengths]  # too few to hold out more
+    for wanted in (0, 1, 2, 5, 1000):
+        training, held_out = split_episodes(parts, wanted)
+        assert len(training) == min(wanted or sum(splits), sum(splits)) > 0
+        assert len(held_out) == len(lengths)
+
+
+def test_stores_of_one_episode_leave_nothing_to_train_on(store: EpisodeStore) -> None:
+    with pytest.raises(ValueError, match="none is left to train on"):
+        split_episodes([store.episodes.take(slice(0, 1))] * 2)
 
 
 def test_scenes_carry_the_number_of_their_stage() -> None:

@@ -8,16 +8,25 @@ import pytest
 import torch
 from torch import nn
 
-from pushjepa.nets import JEPA, encode_state
+from pushjepa.data import MOVED, EpisodeStore
+from pushjepa.data.store import Episodes
+from pushjepa.nets import JEPA, ModelConfig, encode_state
+from pushjepa.training.batches import Batches, FrameWindows, LatentWindows, encode_episodes
 from pushjepa.training.modules import (
     SMOOTH,
     JointPhase,
     LatentsPhase,
+    Phase,
+    ScenesPhase,
+    TurnsPhase,
+    WindowBatch,
     build_optimizer,
     distance_loss,
     match_loss,
 )
 from pushjepa.training.presets import LossWeights, PhaseConfig, Preset
+from pushjepa.training.pusht_modules import PUSHT_MODULES
+from pushjepa.training.recipe import compiled
 
 PHASE = PhaseConfig("joint", steps=4, batch=16, learning_rate=1e-3)
 
@@ -51,6 +60,16 @@ def test_muon_takes_the_layers_matrices_and_adamw_the_rest(tiny: Preset) -> None
     assert not any(name.startswith(("encoder.", "head.", "unroll.enter")) for name in taken)
     assert len(taken) + len(adamw["params"]) == len(names)
     assert (muon["lr"], adamw["lr"], adamw["use_fallback"]) == (0.02, 1e-3, True)
+
+
+def test_muon_takes_the_matrices_of_the_vits_blocks_and_none_of_its_embeddings() -> None:
+    model = JEPA(ModelConfig(encoder="vit-tiny", frame_size=28, layers=1))
+    muon, adamw = build_optimizer(model, replace(PHASE, matrix_rate=0.02)).param_groups
+    names = {id(p): name for name, p in model.named_parameters()}
+    taken, rest = ({names[id(p)] for p in group["params"]} for group in (muon, adamw))
+    assert {f"encoder.vit.blocks.{index}.attn.qkv.weight" for index in range(12)} <= taken
+    assert {"encoder.vit.pos_embed", "encoder.vit.cls_token", "encoder.vit.patch_embed.proj.weight"} <= rest
+    assert not any(name.endswith(".bias") for name in taken)
 
 
 def test_what_is_frozen_has_no_optimiser(tiny: Preset) -> None:
@@ -93,3 +112,143 @@ def test_latents_are_matched_where_they_count_alone():
     nothing.backward()
     assert nothing.item() == 0.0
     assert not latents.grad.any()
+
+
+class Recording(nn.Module):
+    """A world in which a latent is the number of its turn: what follows is one more. It keeps what it was asked."""
+
+    def __init__(self, tiny: Preset) -> None:
+        super().__init__()
+        self.config, self.unroll, self.encoder, self.projector = tiny.model, None, nn.Identity(), nn.Identity()
+        self.asked: list[tuple[list[float], list[float], list[int]]] = []
+
+    def predict_steps(self, latents: torch.Tensor, blocks: torch.Tensor, actors: torch.Tensor):
+        self.asked.append((latents[0, :, 0].tolist(), blocks[0, :, 0, 0, 0].tolist(), actors[0].tolist()))
+        return latents + 1, None
+
+
+def test_a_rollout_goes_on_from_its_own_prediction_with_the_block_that_follows(tiny: Preset) -> None:
+    """Block i leads from boundary i to i + 1: of a window of 3 + 3 boundaries the blocks are numbers 0 ... 4."""
+    model = Recording(tiny)
+    phase = JointPhase(model, replace(PHASE, rollout=3), LossWeights(), seed=0)
+    blocks = torch.arange(5.0).reshape(1, 5, 1, 1, 1).expand(1, 5, 5, 2, 2)
+    actors = torch.tensor([[0, 1, 0, 1, 0]])
+    latents = torch.arange(3.0).reshape(1, 3, 1)
+    empty = torch.zeros(1)
+    predicted, imagined = phase.predict(latents, WindowBatch(empty, empty, empty, blocks, actors, empty))
+    assert imagined is None
+    assert predicted[0, :, 0].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert model.asked == [
+        ([0.0, 1.0, 2.0], [0.0, 1.0, 2.0], [0, 1, 0]),
+        ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [1, 0, 1]),
+        ([2.0, 3.0, 4.0], [2.0, 3.0, 4.0], [0, 1, 0]),
+    ]
+
+
+@pytest.mark.parametrize(("kind", "module"), [("joint", JointPhase), ("latents", LatentsPhase)])
+@pytest.mark.parametrize("rollout", [1, 2])
+def test_a_rollout_is_learned_and_validated_by_its_first_turn_and_its_last(
+    kind: str,
+    module: type[JointPhase],
+    rollout: int,
+    tiny: Preset,
+    store: EpisodeStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    model = JEPA(tiny.model)
+    config = replace(PHASE, kind=kind, rollout=rollout, moved=1.0, validation=16)
+    batches = build_batches(kind, model, store.episodes.take(slice(0, 12)), config)
+    phase = module(model, config, LossWeights(), seed=0)
+    logged: dict[str, float] = {}
+    monkeypatch.setattr(phase, "log_dict", lambda values, **_: logged.update(values))
+    phase.training_step(batches[0], 0).backward()
+    assert model.predictor.out.weight.grad is not None
+    assert model.predictor.out.weight.grad.isfinite().all()
+    phase.eval()
+    batch = batches[1]
+    phase.validation_step(batch, 0)
+    seen = phase._seen[0]
+    # Drawn for a first foreseen turn that moves the block: of every window that turn is the one that is judged.
+    assert ((seen["after"] - seen["before"])[:, 4:6].norm(dim=-1) > MOVED).all()
+    assert torch.equal(seen["before"], batch.states[:, 2])
+    assert torch.equal(seen["after"], batch.states[:, 3])
+    assert torch.equal(seen["actors"], batch.actors[:, 2].float())
+    assert torch.equal(seen["shown"], batch.states[:, 2 + rollout])
+    phase.on_validation_epoch_end()
+    assert ("rollout_block_px" in logged) is (rollout > 1)
+    if rollout > 1:
+        apart = (256 + 256 * seen["ended"][:, 4:6] - seen["shown"][:, 4:6]).norm(dim=-1).mean()
+        assert logged["rollout_block_px"] == pytest.approx(apart.item(), rel=1e-4)
+
+
+def build_batches(kind: str, model: JEPA, episodes: Episodes, phase: PhaseConfig) -> Batches[WindowBatch]:
+    if kind == "joint":
+        return FrameWindows(episodes, 3, 32, phase, seed=1)
+    return LatentWindows(episodes, encode_episodes(model, episodes, torch.device("cpu")), 3, phase, seed=1)
+
+
+def test_what_is_compiled_gives_the_same_and_is_itself_again_afterwards(tiny: Preset) -> None:
+    model = JEPA(tiny.model)
+    phase = TurnsPhase(model, PhaseConfig("turns", steps=4, batch=4, learning_rate=1e-3), LossWeights(), seed=0)
+    assert phase.hot() == [(model.unroll, "move")]
+    nn.init.normal_(model.unroll.motion.weight, std=0.01)
+    torch.manual_seed(0)
+    turns = torch.randn(4, 8), torch.randn(4, 8).softmax(-1), torch.rand(4, 5, 2, 2), torch.tensor([0, 1, 1, 0])
+    before = model.unroll(*turns)[0]
+    calls: list[str] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch, "compile", lambda method, **_: lambda *given: calls.append("move") or method(*given))
+        with compiled(phase.hot()):
+            torch.testing.assert_close(model.unroll(*turns)[0], before)
+    assert len(calls) == 5 * tiny.model.unroll_substeps
+    assert "move" not in vars(model.unroll)
+    torch.testing.assert_close(model.unroll(*turns)[0], before)
+
+
+def test_places_are_read_in_full_precision_under_autocast(tiny: Preset) -> None:
+    model = JEPA(tiny.model).eval()
+    assert model.unroll is not None
+    for weight in (model.unroll.motion.weight, model.predictor.out.weight):
+        nn.init.normal_(weight, std=0.1)
+    features = model.encoder.features(torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8))
+    actors = torch.tensor([[0, 1, 0], [1, 0, 1]])
+
+    def look() -> tuple[torch.Tensor, ...]:
+        moments = model.encoder.moments(features)
+        latents = model.projector(model.encoder.read(moments)).unflatten(0, (2, 3))
+        predicted, imagined = model.predict_steps(latents, 0.5 * torch.ones(2, 3, 5, 2, 2), actors)
+        assert imagined is not None
+        return moments, latents, model.head(latents), imagined, predicted
+
+    exact = look()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        *mixed, predicted = look()
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(mixed, exact[:-1], strict=True))
+    assert predicted.dtype == torch.float32
+    # The predictor itself is what autocast is for: near, and not the same.
+    torch.testing.assert_close(predicted, exact[-1], atol=0.05, rtol=0)
+    assert not torch.equal(predicted, exact[-1])
+
+
+def test_bf16_serves_the_vit_alone(tiny: Preset) -> None:
+    vit = ModelConfig(encoder="vit-tiny", frame_size=28, unroll_hidden=16, unroll_layers=1, unroll_waves=8)
+    turns = replace(PHASE, kind="turns")
+    for config, serves in ((tiny.model, False), (vit, True)):
+        assert JointPhase(JEPA(config), PHASE, LossWeights(), seed=0).bf16 is serves
+        assert TurnsPhase(JEPA(config), turns, LossWeights(), seed=0).bf16 is False
+    assert not any(kind.bf16 for kind in PUSHT_MODULES.values())
+
+
+def test_the_networks_name_what_there_is_to_compile_of_them(tiny: Preset) -> None:
+    model = JEPA(tiny.model)
+    keypoints, unroll = [(model.encoder, "features"), (model.encoder, "moments")], [(model.unroll, "move")]
+    latents = replace(PHASE, kind="latents")
+    assert JointPhase(model, PHASE, LossWeights(), seed=0).hot() == keypoints + unroll
+    assert ScenesPhase(model, replace(PHASE, kind="scenes"), LossWeights(), seed=0).hot() == keypoints
+    assert LatentsPhase(model, latents, LossWeights(), seed=0).hot() == unroll
+    plain = JEPA(replace(tiny.model, unroll_hidden=0))
+    assert LatentsPhase(plain, latents, LossWeights(), seed=0).hot() == []
+    vit = JEPA(ModelConfig(encoder="vit-tiny", frame_size=28))
+    assert JointPhase(vit, PHASE, LossWeights(), seed=0).hot() == [(b, "forward") for b in vit.encoder.vit.blocks]
+    assert all(kind.hot is Phase.hot for kind in PUSHT_MODULES.values()), "which --compile is refused for"

@@ -151,7 +151,7 @@ def test_a_probe_reads_what_is_there_and_no_more():
 @pytest.fixture(scope="module")
 def run(trajectories, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    train(parse_preset("tiny", TINY), TrainingOptions(trajectories, out, device="cpu", threads=1))
+    train(parse_preset("tiny", TINY), TrainingOptions((trajectories,), out, device="cpu", threads=1))
     return out
 
 
@@ -187,7 +187,7 @@ def test_the_folder_tells_what_it_holds(run):
 
 
 def test_a_stopped_run_resumes_to_the_very_same_weights(run, trajectories, tmp_path, train_in_two_sittings):
-    options = TrainingOptions(trajectories, tmp_path, device="cpu", threads=1)
+    options = TrainingOptions((trajectories,), tmp_path, device="cpu", threads=1)
     train_in_two_sittings(parse_preset("tiny", TINY), options, PeerPhase)
     one, two = (load_file(p / "checkpoint" / "model.safetensors") for p in (run, tmp_path))
     assert one.keys() == two.keys()
@@ -221,8 +221,8 @@ def eyes(trajectories, tmp_path_factory) -> Path:
 def test_it_learns_on_the_resting_encoder_of_our_model(eyes, trajectories, tmp_path):
     preset = parse_preset("frozen", TINY.replace('kind = "joint"', 'kind = "latents"\nbranches = 2'))
     with pytest.raises(ValueError, match="trained already; say which by --init-from"):
-        train(preset, TrainingOptions(trajectories, tmp_path, device="cpu", threads=1))
-    train(preset, TrainingOptions(trajectories, tmp_path, init_from=eyes, device="cpu", threads=1))
+        train(preset, TrainingOptions((trajectories,), tmp_path, device="cpu", threads=1))
+    train(preset, TrainingOptions((trajectories,), tmp_path, init_from=eyes, device="cpu", threads=1))
     peer, ours = load_peer(tmp_path / "checkpoint"), load_net(eyes)
     assert peer.learned["start"] == {"seed": 7}
     assert "started from weights" in (tmp_path / "checkpoint" / "README.md").read_text()

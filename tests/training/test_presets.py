@@ -7,6 +7,7 @@ from pushjepa.training.presets import load_preset, parse_preset, preset_names
 TURNS = "[[phase]]\nkind = 'turns'\nsteps = 1\nbatch = 1\nlearning_rate = 1\n"
 LAWS_PHASE = TURNS.replace("turns", "laws")
 SCENES_PHASE = TURNS.replace("turns", "scenes")
+JOINT_PHASE = TURNS.replace("turns", "joint")
 LOOKS_PHASE = TURNS.replace("turns", "looks")
 PUSHT_LOOKS = f"task = 'pusht'\n[model]\nlaws = 12\nvisible = {[1, *range(6, 12)]}\n" + LOOKS_PHASE
 PUSHT_TURNS = "task = 'pusht'\n[model]\nlaws = {}\n" + TURNS
@@ -21,7 +22,7 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
         "pusht-peer": ["joint"],
         "pusht-peer-frozen": ["latents"],
         "pusht-slots": [*pusht, "laws", "looks"],
-        "vit-tiny": ["scenes", "joint", "latents"],
+        "vit-tiny": ["scenes", "joint", "scenes", "turns", "latents"],
     }
     tasks = {"mechjepa": "pusht", "pusht-compact": "pusht", "pusht-slots": "pusht", "pusht-peer": "peer"} | {
         "pusht-peer-frozen": "peer"
@@ -99,6 +100,13 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
         ("task = 'pusht'\n[model]\nunroll_hidden = 0\nlaws = 12\n" + TURNS, "and unroll_hidden is 0"),
         ("[[phase]]\nkind = 'prior'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nbranches = 5", "branches is for scenes"),
         ("[[phase]]\nkind = 'turns'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nbranches = -1", "must not be negative"),
+        (SCENES_PHASE + "rollout = 2", "rollout is for joint and latents only"),
+        ("[model]\nunroll_hidden = 8\n" + TURNS + "rollout = 2", "rollout is for joint and latents only"),
+        (JOINT_PHASE + "rollout = 0", "rollout must be positive"),
+        ("task = 'pusht'\n" + JOINT_PHASE + "rollout = 2", "rollout is for the game only"),
+        ("task = 'peer'\n" + JOINT_PHASE + "rollout = 2", "the peer predicts one turn ahead"),
+        ("[model]\nencoder = 'vit-tiny'\nencoder_points = 16\n" + SCENES_PHASE, "not for vit-tiny"),
+        ("[model]\nencoder = 'vit-tiny'\nencoder_channels = [8, 8]\n" + SCENES_PHASE, "not for vit-tiny"),
         ("[loss]\nsig = 1\n[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1", "unknown option 'sig'"),
     ],
 )

@@ -315,7 +315,8 @@ def test_weights_without_an_addition_are_a_start_for_a_model_with_it(option, add
     text = TINY.replace("slots = 3", "slots = 4")
     head, phases = text[: text.index("[[phase]]")], text.split("[[phase]]")[1:]
     scenes, turns = phases[0], next(part for part in phases if 'kind = "turns"' in part)
-    plain = train(parse_preset("plain", f"{head}[[phase]]{scenes}"), TrainingOptions(trajectories, tmp_path / "plain"))
+    alone = parse_preset("plain", f"{head}[[phase]]{scenes}")
+    plain = train(alone, TrainingOptions((trajectories,), tmp_path / "plain"))
     kind = {"second.": "looks", "unroll.laws.": "laws"}.get(added[0])
     if kind is not None:
         turns = turns.replace('"turns"', f'"{kind}"').replace("branches = 3", "branches = 50")
@@ -331,7 +332,7 @@ def test_weights_without_an_addition_are_a_start_for_a_model_with_it(option, add
     old, new, begun = load_net(plain).state_dict(), net.state_dict(), fresh.state_dict()
     assert {name for name in new if name not in old} == {name for name in new if name.startswith(added)} != set()
     assert all(torch.equal(value, old[name] if name in old else begun[name]) for name, value in new.items())
-    folder = train(preset, TrainingOptions(trajectories, tmp_path / "more", plain, device="cpu", threads=1))
+    folder = train(preset, TrainingOptions((trajectories,), tmp_path / "more", plain, device="cpu", threads=1))
     learned = load_net(folder).state_dict()
     assert not all(torch.equal(learned[name], new[name]) for name in new if name.startswith(added[0]))
     if kind is not None:
@@ -482,7 +483,7 @@ def test_a_plan_is_off_by_its_first_block_s_actions_while_the_goal_is_ahead():
 @pytest.fixture(scope="module")
 def run(trajectories, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    train(parse_preset("tiny", TINY), TrainingOptions(trajectories, out, device="cpu", threads=1))
+    train(parse_preset("tiny", TINY), TrainingOptions((trajectories,), out, device="cpu", threads=1))
     return out
 
 
@@ -504,7 +505,7 @@ def test_a_run_ends_in_a_model_that_imagines(run, rng):
 
 
 def test_a_stopped_run_resumes_to_the_very_same_weights(run, trajectories, tmp_path, train_in_two_sittings):
-    options = TrainingOptions(trajectories, tmp_path, device="cpu", threads=1)
+    options = TrainingOptions((trajectories,), tmp_path, device="cpu", threads=1)
     train_in_two_sittings(parse_preset("tiny", TINY), options, SlotLatentsPhase)
     one, two = (load_file(p / "checkpoint" / "model.safetensors") for p in (run, tmp_path))
     assert one.keys() == two.keys()
@@ -533,7 +534,7 @@ def test_pretraining_needs_no_actions(run, trajectories, tmp_path):
     blind = TINY[: TINY.index('[[phase]]\nkind = "joint"')] + latents.replace(
         "frozen_unroll = true", "action_free = true"
     )
-    folder = train(parse_preset("blind", blind), TrainingOptions(trajectories, tmp_path, device="cpu", threads=1))
+    folder = train(parse_preset("blind", blind), TrainingOptions((trajectories,), tmp_path, device="cpu", threads=1))
     net = load_pusht_model(folder).net
     torch.manual_seed(0)
     slots, blocks = torch.randn(2, 3, 3, 16), torch.rand(2, 3, 5, 2)
@@ -549,6 +550,6 @@ def test_pretraining_needs_no_actions(run, trajectories, tmp_path):
 def test_another_architecture_is_refused(run, trajectories, tmp_path):
     other = parse_preset("other", TINY.replace("width = 16", "width = 8", 1))
     with pytest.raises(ValueError, match="width=16, this preset 8: another architecture"):
-        train(other, TrainingOptions(trajectories, tmp_path, run / "checkpoint", device="cpu", threads=1))
+        train(other, TrainingOptions((trajectories,), tmp_path, run / "checkpoint", device="cpu", threads=1))
     with pytest.raises(ValueError, match="holds no Push-T trajectories"):
-        train(parse_preset("tiny", TINY), TrainingOptions(tmp_path, tmp_path / "o", device="cpu", threads=1))
+        train(parse_preset("tiny", TINY), TrainingOptions((tmp_path,), tmp_path / "o", device="cpu", threads=1))

@@ -21,7 +21,7 @@ from pushjepa.training.recipe import TrainingOptions, train
 
 
 def options(episodes: Path, out: Path, init_from: Path | None = None) -> TrainingOptions:
-    return TrainingOptions(episodes, out, init_from, device="cpu", threads=1)
+    return TrainingOptions((episodes,), out, init_from, device="cpu", threads=1)
 
 
 def test_a_run_ends_in_a_checkpoint_that_plans_a_turn(run: Path) -> None:

@@ -7,7 +7,8 @@ from pushjepa.adaptation.surprise import Usual
 from pushjepa.adaptation.system_m import Learner, Options, SystemM
 from pushjepa.physics.geometry import Array
 from pushjepa.planning import Budget
-from pushjepa.planning.policies import reply_settings
+from pushjepa.planning.policies import SETTINGS
+from pushjepa.planning.seats import JEPAS
 from pushjepa.relay.contract import Side
 from pushjepa.runtime.contract import LawfulModel
 
@@ -23,7 +24,7 @@ def make_adaptive(
     learner: Learner | None = None,
     remembered: Array | None = None,
 ) -> AdaptivePlanner:
-    """The player ``jepa`` or ``jepa-reply`` with a mind of its own for one match.
+    """A player of ``pushjepa.planning.seats.JEPAS`` with a mind of its own for one match.
 
     Args:
         name: of the player.
@@ -36,8 +37,8 @@ def make_adaptive(
     Raises:
         ValueError: another player, or a model that knows one world only.
     """
-    if name not in ("jepa", "jepa-reply"):
-        raise ValueError(f"the player {name!r} has no world model that could adapt; choose jepa or jepa-reply")
+    if name not in JEPAS:
+        raise ValueError(f"the player {name!r} has no world model that could adapt; choose one of {', '.join(JEPAS)}")
     mind = SystemM(model, usual, GAME_LAWS, options, learner, remembered)
-    settings = reply_settings(budget) if name == "jepa-reply" else {"budget": budget}
+    settings = SETTINGS[name.removeprefix("jepa")](budget)
     return AdaptivePlanner(mind, side, **settings)

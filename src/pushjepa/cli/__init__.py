@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 import pushjepa
-from pushjepa.cli import adapt, evaluate, export, generate, measure, play, pusht, train
+from pushjepa.cli import adapt, advise, evaluate, export, generate, measure, play, pusht, selfplay, train
 
 _INTERRUPTED = 130  # what Typer turns Ctrl-C into
 
@@ -26,7 +26,9 @@ app = typer.Typer(
 )
 app.command("play")(play.play)
 app.command("generate")(generate.generate)
+app.command("selfplay")(selfplay.selfplay)
 app.command("train")(train.train)
+app.command("advise")(advise.advise)
 app.command("match")(measure.match)
 app.command("calibrate")(measure.calibrate)
 app.command("bench")(measure.bench)

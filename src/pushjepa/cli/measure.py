@@ -25,7 +25,8 @@ from pushjepa.cli.common import (
 
 Row = Mapping[str, Any]
 _PLAYERS = (
-    "jepa, jepa-reply, oracle, oracle-reply, random, passive, chase_t, adversarial, shove, or package.module:factory"
+    "jepa, jepa-margin, jepa-reply, oracle, oracle-margin, oracle-reply (each also with a budget, @96x6, and +prior, "
+    "+value or both, if the model has advice), random, passive, chase_t, adversarial, shove, or package.module:factory"
 )
 
 

@@ -97,7 +97,7 @@ def train(
     changes: SetOption = None,
 ) -> None:
     """Train a world model of Push-T; the finished checkpoint lies in OUT/checkpoint."""
-    run_recipe(preset, data, out, init_from, resume, device, threads, workers, changes or ())
+    run_recipe(preset, (data,), out, init_from, resume, device, threads, workers, changes or ())
 
 
 @app.command("eval")

@@ -22,22 +22,29 @@ def train(
     preset: Annotated[
         str, typer.Option(help="compact, vit-tiny, or a .toml file; Push-T has a command of its own.")
     ] = "compact",
-    data: Annotated[Path, typer.Option(help="An episode store, from `pushjepa generate`.")] = Path("data/episodes"),
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="An episode store, from `pushjepa generate`; repeatable. (default: data/episodes)"),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run. (default: runs/PRESET)")] = None,
     init_from: Annotated[Path | None, typer.Option(help="A checkpoint folder whose weights to start from.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw frames; 0 draws in this one.")] = 0,
+    compile_parts: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="Compile the model. (default: on a GPU)")
+    ] = None,
     changes: SetOption = None,
 ) -> None:
     """Train a world model; the finished checkpoint lies in OUT/checkpoint."""
-    run_recipe(preset, data, out, init_from, resume, device, threads, workers, changes or ())
+    stores = tuple(data or [Path("data/episodes")])
+    run_recipe(preset, stores, out, init_from, resume, device, threads, workers, changes or (), compile_parts)
 
 
 def run_recipe(
     preset: str,
-    data: Path,
+    data: tuple[Path, ...],
     out: Path | None,
     init_from: Path | None,
     resume: bool,
@@ -45,6 +52,7 @@ def run_recipe(
     threads: int | None,
     workers: int,
     changes: Sequence[str] = (),
+    compile_parts: bool | None = None,
 ) -> None:
     """Train by a preset of either task, some of whose entries may be changed; say where the checkpoint lies."""
     try:
@@ -62,5 +70,7 @@ def run_recipe(
         raise ValueError(f"{folder} holds a run already; go on with it by --resume, or choose another --out")
     if resume and not (folder / "run.json").exists():
         raise ValueError(f"{folder} holds no run to go on with; leave --resume out to start one")
-    options = TrainingOptions(data, folder, init_from, device=device, threads=threads, workers=workers)
+    options = TrainingOptions(
+        data, folder, init_from, device=device, threads=threads, workers=workers, compile=compile_parts
+    )
     say(f"checkpoint in {run(recipe, options)}")

@@ -1,5 +1,6 @@
 """Episodes: simulating them, keeping them, cutting training windows from them, and writing them out."""
 
+from pushjepa.data.experience import Experience, branch
 from pushjepa.data.generate import generate, make_episode, make_recipe
 from pushjepa.data.regimes import REGIMES, Episode, simulate_episode
 from pushjepa.data.scenes import random_scenes
@@ -21,9 +22,11 @@ __all__ = [
     "EpisodeStore",
     "EpisodeWriter",
     "Episodes",
+    "Experience",
     "Recipe",
     "WindowBatch",
     "Windows",
+    "branch",
     "draw_states",
     "draw_windows",
     "generate",

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from pushjepa.data.generate import Progress
+from pushjepa.data.regimes import step_actors
 from pushjepa.data.store import Episodes
 from pushjepa.data.windows import draw_states, make_scenes
-from pushjepa.physics.constants import TURN_STEPS
 
 
 def export_hdf5(episodes: Episodes, out: str | Path, size: int = 224, progress: Progress | None = None) -> None:
@@ -55,7 +55,7 @@ def _columns(episodes: Episodes) -> dict[str, Any]:
     action = np.zeros((count, length, 4), dtype=np.float32)
     action[:, :-1] = episodes.blocks.reshape(count, length - 1, 4)  # (N, T, 5, 2, 2) to (N, 5 T, 4)
     actor = np.full((count, length), -1, dtype=np.int64)
-    actor[:, :-1] = np.repeat(episodes.actors, TURN_STEPS, axis=1)
+    actor[:, :-1] = step_actors(episodes.actors, episodes.acting).reshape(count, length - 1)
     return {
         "action": action.reshape(-1, 4),
         "state": episodes.states.reshape(-1, 7),

@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,7 @@ def generate(
     workers: int | None = None,
     progress: Progress | None = None,
     physics: Physics | None = None,
+    acting: str = "turn",
 ) -> EpisodeStore:
     """Make a store of episodes, or finish one that was interrupted.
 
@@ -49,22 +51,44 @@ def generate(
         workers: processes; one per core if None. One worker works in this process.
         progress: called with (episodes done, episodes in all) at the start and after each shard.
         physics: the laws of all episodes.
+        acting: who acts in a block of 5 env steps: ``turn``, one agent in all of them, or ``step``, both by turns.
 
     Raises:
         ValueError: a bad option, an unknown stage, or a folder that holds something else.
     """
-    recipe = make_recipe(episodes, steps, seed, stages, physics or Physics())
+    recipe = make_recipe(episodes, steps, seed, stages, physics or Physics(), acting=acting)
+    path = Path(out)
+    return fill_store(path, recipe, partial(make_shard, path, recipe), workers, progress)
+
+
+def fill_store(
+    path: Path,
+    recipe: Recipe,
+    work: Callable[[int], Shard],
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> EpisodeStore:
+    """Make the shards that a store still lacks.
+
+    Args:
+        path: folder of the store.
+        recipe: what belongs into it.
+        work: makes and writes the shard of a number; a module's function, or a ``functools.partial`` of one.
+        workers: processes; one per core if None. One worker works in this process.
+        progress: called with (episodes done, episodes in all) at the start and after each shard.
+
+    Raises:
+        ValueError: no workers, a folder that holds something else, and whatever ``work`` raises.
+    """
     if workers is not None and workers < 1:
         raise ValueError(f"the number of workers must be at least 1, got {workers}")
-    path = Path(out)
     writer = EpisodeWriter(path, recipe)
     missing = writer.missing
-    work = partial(make_shard, path, recipe)
     workers = min(workers or os.cpu_count() or 1, len(missing))
 
     def report() -> None:
         if progress is not None:
-            progress(writer.episodes_done, episodes)
+            progress(writer.episodes_done, recipe.episodes)
 
     report()
     if workers > 1:
@@ -77,12 +101,18 @@ def generate(
 
 
 def make_recipe(
-    episodes: int, steps: int, seed: int, stages: Sequence[str] | None = None, physics: Physics | None = None
+    episodes: int,
+    steps: int,
+    seed: int,
+    stages: Sequence[str] | None = None,
+    physics: Physics | None = None,
+    visited: dict[str, Any] | None = None,
+    acting: str = "turn",
 ) -> Recipe:
-    """A checked recipe.
+    """A checked recipe; ``visited`` says of what the episodes are branches, if they are.
 
     Raises:
-        ValueError: a number that makes no sense, or an unknown or repeated stage.
+        ValueError: a number that makes no sense, an unknown or repeated stage, or an unknown or unfit way of acting.
     """
     if episodes < 1:
         raise ValueError(f"the number of episodes must be at least 1, got {episodes}")
@@ -90,19 +120,29 @@ def make_recipe(
         raise ValueError(f"an episode has a positive multiple of {TURN_STEPS} env steps, got {steps}")
     if seed < 0:
         raise ValueError(f"the seed must not be negative, got {seed}")
-    names = tuple(STAGES) if stages is None else tuple(stages)
+    names = check_stages(tuple(STAGES) if stages is None else stages)
+    return Recipe(episodes, steps, seed, names, physics or Physics(), visited=visited, acting=acting)
+
+
+def check_stages(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of some stages, in order.
+
+    Raises:
+        ValueError: none, one twice, or an unknown stage.
+    """
     if not names or len(set(names)) < len(names):
         raise ValueError(f"name each stage once, at least one; got {', '.join(names) or 'none'}")
     for name in names:
         get_stage(name)
-    return Recipe(episodes, steps, seed, names, physics or Physics())
+    return tuple(names)
 
 
 def make_episode(recipe: Recipe, i: int, board: Board | None = None) -> Episode:
     """Episode number ``i`` of a recipe."""
     rng = np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=(i,)))
     stage = get_stage(_stage_name(recipe, i))
-    return simulate_episode(rng, stage, PATTERN[i % len(PATTERN)], recipe.steps, recipe.physics, board)
+    regime = PATTERN[i % len(PATTERN)]
+    return simulate_episode(rng, stage, regime, recipe.steps, recipe.physics, board, recipe.acting)
 
 
 def make_shard(path: Path, recipe: Recipe, index: int) -> Shard:

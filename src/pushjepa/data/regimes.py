@@ -1,7 +1,8 @@
 """Five ways of behaving on the board, and one simulated episode of each.
 
 An episode is a string of turns: the agents take turns as in a match, each acting for a whole turn, and every turn
-starts from the numbers that are stored, so that any stored turn can be run again exactly.
+starts from the numbers that are stored, so that any stored turn can be run again exactly. For an ablation the agents
+can alternate at every env step instead; then a turn is a block of steps in which both act.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from pushjepa.data.scenes import block_gap, random_scenes
 from pushjepa.physics import Board, Physics, block_parts, place
 from pushjepa.physics.constants import AGENT_RADIUS, AGENTS, BOARD_SIZE, STEP_SECONDS, TURN_STEPS, WALL_INSET
 from pushjepa.physics.geometry import Array
-from pushjepa.relay.contract import joint_block
 from pushjepa.relay.stages import Stage
 
 #: The share of each regime among the episodes of a data set.
@@ -28,6 +28,7 @@ REGIMES: dict[str, float] = {
     "near_t": 0.10,
     "far_from_t": 0.10,
 }
+ACTINGS = ("turn", "step")  #: who acts in a block of 5 env steps: one agent in all of them, or both by turns
 _MATCH_STARTS = 0.25  # share of the pushing and approaching episodes that start as a match does
 _INNER = WALL_INSET + AGENT_RADIUS  # an agent's centre comes this near to the board's edge
 
@@ -39,10 +40,11 @@ class Episode:
     Attributes:
         states: (5 T + 1, 7) float32, the start and the state after each env step.
         blocks: (T, 5, 2, 2) float32 joint action blocks (step, agent, dx dy), zeros for the agent that waits.
-        actors: (T,) int8, who acts in each turn: 0 for p1, 1 for p2.
+        actors: (T,) int8, who acts in each turn: 0 for p1, 1 for p2. Where agents alternate at every step: who begins.
         stage: name of the stage.
         regime: name of the regime.
         physics: the laws it was made under.
+        acting: one of ``ACTINGS``.
     """
 
     states: NDArray[np.float32]
@@ -51,6 +53,7 @@ class Episode:
     stage: str
     regime: str
     physics: Physics
+    acting: str = "turn"
 
     @property
     def boundaries(self) -> NDArray[np.float32]:
@@ -91,6 +94,7 @@ def simulate_episode(
     steps: int = 40,
     physics: Physics | None = None,
     board: Board | None = None,
+    acting: str = "turn",
 ) -> Episode:
     """Play one episode. Everything random is drawn from ``rng``.
 
@@ -101,12 +105,14 @@ def simulate_episode(
         steps: env steps, a multiple of 5.
         physics: the laws; the standard ones if None.
         board: the stage's board under these laws, if the caller keeps one (building it costs as much as a turn).
+        acting: one of ``ACTINGS``.
 
     Raises:
-        ValueError: an unknown regime, or steps that are not whole turns.
+        ValueError: an unknown regime or way of acting, or steps that are not whole turns.
     """
     if regime not in REGIMES:
         raise ValueError(f"unknown regime {regime!r}; choose one of {', '.join(REGIMES)}")
+    check_acting(acting)
     turns, rest = divmod(steps, TURN_STEPS)
     if turns < 1 or rest:
         raise ValueError(f"an episode has a positive multiple of {TURN_STEPS} env steps, got {steps}")
@@ -115,20 +121,74 @@ def simulate_episode(
     parts = block_parts(physics.block_shape, physics.block_scale)
     reach = physics.agent_speed * STEP_SECONDS * TURN_STEPS
     behave = _behaviours(rng, regime)
-    states = np.empty((steps + 1, 7), dtype=np.float32)
-    states[0] = _start(rng, stage, regime, physics)
+    start = _start(rng, stage, regime, physics)
+    first = int(rng.integers(2))
+    states, blocks, actors = run_turns(
+        board,
+        start,
+        first,
+        turns,
+        lambda turn, state, actor: behave[actor](_Turn(rng, state, actor, reach, parts)),
+        acting,
+    )
+    return Episode(states, blocks, actors, stage.name, regime, physics, acting)
+
+
+def check_acting(acting: str) -> None:
+    """Refuse a way of acting that there is not.
+
+    Raises:
+        ValueError: it is none of ``ACTINGS``.
+    """
+    if acting not in ACTINGS:
+        raise ValueError(f"unknown acting {acting!r}; choose one of {', '.join(ACTINGS)}")
+
+
+def step_actors(actors: NDArray[np.integer], acting: str) -> NDArray[np.int64]:
+    """Who acts in each env step (..., 5) of blocks that ``actors`` (...) begin: 0 for p1, 1 for p2."""
+    first = np.repeat(np.asarray(actors, dtype=np.int64)[..., None], TURN_STEPS, axis=-1)
+    return (first + np.arange(TURN_STEPS)) % 2 if acting == "step" else first
+
+
+def run_turns(
+    board: Board,
+    start: NDArray[np.floating],
+    first: int,
+    turns: int,
+    act: Callable[[int, Array, int], Array],
+    acting: str = "turn",
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int8]]:
+    """Play some turns as an episode stores them.
+
+    Args:
+        board: where.
+        start: (7,) the state to start from.
+        first: who acts in turn 0, or begins it; then the agents take turns.
+        turns: T, how many.
+        act: from (turn, state (7,) float64, who acts) to the action block (5, 2). Where both act in a turn, each is
+            asked at its start, and what is told for the other's steps is left out.
+        acting: one of ``ACTINGS``.
+
+    Returns:
+        states (5 T + 1, 7), joint action blocks (T, 5, 2, 2) and actors (T,), as in :class:`Episode`.
+    """
+    states = np.empty((turns * TURN_STEPS + 1, 7), dtype=np.float32)
+    states[0] = start
     blocks = np.empty((turns, TURN_STEPS, 2, 2), dtype=np.float32)
     actors = np.empty(turns, dtype=np.int8)
-    first = int(rng.integers(2))
     for turn in range(turns):
         actor = (first + turn) % 2
         at = turn * TURN_STEPS
         # Stored numbers are float32; each turn starts from them and not from what rounding took away.
         state = states[at].astype(np.float64)
-        block = behave[actor](_Turn(rng, state, actor, reach, parts)).astype(np.float32).astype(np.float64)
-        states[at + 1 : at + 1 + TURN_STEPS] = board.run_turn(state, AGENTS[actor], block)
-        blocks[turn], actors[turn] = joint_block(block, actor), actor
-    return Episode(states, blocks, actors, stage.name, regime, physics)
+        who = step_actors(np.array(actor), acting)  # (5,)
+        joint = np.zeros((TURN_STEPS, len(AGENTS), 2), dtype=np.float32)
+        for agent in dict.fromkeys(who.tolist()):
+            joint[who == agent, agent] = act(turn, state, agent)[who == agent]
+        block = joint[np.arange(TURN_STEPS), who].astype(np.float64)
+        states[at + 1 : at + 1 + TURN_STEPS] = board.run_steps(state, [AGENTS[agent] for agent in who], block)
+        blocks[turn], actors[turn] = joint, actor
+    return states, blocks, actors
 
 
 def _start(rng: np.random.Generator, stage: Stage, regime: str, physics: Physics) -> Array:

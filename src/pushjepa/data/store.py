@@ -1,8 +1,10 @@
 """Episodes at rest: a folder of .npz shards and one manifest that says what belongs there.
 
 ``manifest.json`` holds the recipe (seed, number of episodes, steps, stages, regimes, physics) and, for every
-finished shard, its file name, number of episodes and SHA-256. Shards and manifest are written beside their place and
-then moved into it, so that an interrupted run leaves finished shards and nothing half-written that anyone would read.
+finished shard, its file name, number of episodes and SHA-256. The recipe of episodes that were branched from matches
+says from which, and that of episodes in which the agents alternate at every env step says so. Shards and manifest are
+written beside their place and then moved into it, so that an interrupted run leaves finished shards and nothing
+half-written that anyone would read.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pushjepa.data.regimes import REGIMES, Episode
+from pushjepa.data.regimes import REGIMES, Episode, check_acting, step_actors
 from pushjepa.physics import Physics
 from pushjepa.physics.constants import TURN_STEPS
 
@@ -28,6 +30,8 @@ FORMAT = "pushjepa-episodes"
 VERSION = 1
 MANIFEST = "manifest.json"
 SHARD_EPISODES = 250  # about half a megabyte
+VISITED = "visited"  #: the one regime of episodes that are branched from matches
+VALIDATION_SHARE = 0.02  #: the last episodes of a store are never trained on
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,12 @@ class Recipe:
         stages: names of the stages, in turn.
         physics: the laws.
         shard_episodes: episodes in a shard (the last may hold fewer).
+        visited: of episodes branched from matches: the file that holds them, by its SHA-256, and how they came about.
+            None for episodes in ``REGIMES``.
+        acting: who acts in a block of 5 env steps; see ``regimes.ACTINGS``.
+
+    Raises:
+        ValueError: an unknown way of acting, or branches of matches in which the agents alternate at every step.
     """
 
     episodes: int
@@ -49,6 +59,18 @@ class Recipe:
     stages: tuple[str, ...]
     physics: Physics = field(default_factory=Physics)
     shard_episodes: int = SHARD_EPISODES
+    visited: dict[str, Any] | None = None
+    acting: str = "turn"
+
+    def __post_init__(self) -> None:
+        check_acting(self.acting)
+        if self.visited is not None and self.acting != "turn":
+            raise ValueError("episodes branched from matches are of whole turns, as matches are; leave acting at turn")
+
+    @property
+    def regimes(self) -> dict[str, float]:
+        """The share of each regime, in the order that a regime index points into."""
+        return dict(REGIMES) if self.visited is None else {VISITED: 1.0}
 
     @property
     def shards(self) -> int:
@@ -62,7 +84,11 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain numbers, strings, lists and dicts; the mixture of regimes is part of it."""
-        return asdict(self) | {"stages": list(self.stages), "regimes": dict(REGIMES)}
+        known = asdict(self)
+        # What a recipe does without is left out: it is written as it was before there was such a thing.
+        special = {"visited": known.pop("visited"), "acting": known.pop("acting")}
+        known |= {"stages": list(self.stages), "regimes": self.regimes}
+        return known | {name: value for name, value in special.items() if value not in (None, "turn")}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
@@ -72,10 +98,12 @@ class Recipe:
             ValueError, KeyError, TypeError: not what :meth:`to_dict` writes.
         """
         known = dict(values)
-        if list(known.pop("regimes").items()) != list(REGIMES.items()):
-            raise ValueError("these episodes are a mixture of other regimes")
+        regimes = known.pop("regimes")
         physics = Physics.from_dict(known.pop("physics"))
-        return cls(**known | {"stages": tuple(known["stages"])}, physics=physics)
+        recipe = cls(**known | {"stages": tuple(known["stages"])}, physics=physics)
+        if list(regimes.items()) != list(recipe.regimes.items()):
+            raise ValueError("these episodes are a mixture of other regimes")
+        return recipe
 
 
 @dataclass(frozen=True)
@@ -96,12 +124,13 @@ class Episodes:
         states: (N, 5 T + 1, 7) float32, every env step.
         boundaries: (N, T + 1, 7) float32, the states between turns.
         blocks: (N, T, 5, 2, 2) float32 joint action blocks.
-        actors: (N, T) int64, 0 for p1, 1 for p2.
+        actors: (N, T) int64, 0 for p1, 1 for p2. Where agents alternate at every step: who begins.
         stage: (N,) int64 index into ``stages``.
         regime: (N,) int64 index into ``regimes``.
         stages: names of the stages.
         regimes: names of the regimes.
         physics: the laws of all of them.
+        acting: who acts in a block, in all of them; see ``regimes.ACTINGS``.
     """
 
     states: NDArray[np.float32]
@@ -113,22 +142,32 @@ class Episodes:
     stages: tuple[str, ...]
     regimes: tuple[str, ...]
     physics: Physics
+    acting: str = "turn"
 
     @classmethod
-    def of(cls, episodes: Sequence[Episode], stages: Sequence[str]) -> Episodes:
-        """Stack episodes of equal length; ``stages`` are the names that their stage index points into.
+    def of(
+        cls, episodes: Sequence[Episode], stages: Sequence[str], regimes: Sequence[str] = tuple(REGIMES)
+    ) -> Episodes:
+        """Stack episodes of equal length; ``stages`` and ``regimes`` are the names that their indices point into.
 
         Raises:
-            ValueError: no episodes, or episodes of different lengths, laws or unlisted stages.
+            ValueError: no episodes, or episodes of different lengths, laws, ways of acting or unlisted stages or
+                regimes.
         """
         if not episodes:
             raise ValueError("there are no episodes to stack")
-        physics, regimes = episodes[0].physics, tuple(REGIMES)
+        physics, acting = episodes[0].physics, episodes[0].acting
         if len({e.states.shape for e in episodes}) > 1 or any(e.physics != physics for e in episodes):
             raise ValueError("episodes that are stacked must have the same length and physics")
-        missing = sorted({e.stage for e in episodes} - set(stages))
-        if missing:
-            raise ValueError(f"stage {missing[0]!r} is not among {', '.join(stages)}")
+        if any(e.acting != acting for e in episodes):
+            raise ValueError("episodes that are stacked must have the same way of acting")
+        for kind, used, names in (
+            ("stage", {e.stage for e in episodes}, stages),
+            ("regime", {e.regime for e in episodes}, regimes),
+        ):
+            missing = sorted(used - set(names))
+            if missing:
+                raise ValueError(f"{kind} {missing[0]!r} is not among {', '.join(names)}")
         states = np.stack([e.states for e in episodes])
         return cls(
             states=states,
@@ -136,10 +175,11 @@ class Episodes:
             blocks=np.stack([e.blocks for e in episodes]),
             actors=np.stack([e.actors for e in episodes]).astype(np.int64),
             stage=np.array([list(stages).index(e.stage) for e in episodes], dtype=np.int64),
-            regime=np.array([regimes.index(e.regime) for e in episodes], dtype=np.int64),
+            regime=np.array([list(regimes).index(e.regime) for e in episodes], dtype=np.int64),
             stages=tuple(stages),
-            regimes=regimes,
+            regimes=tuple(regimes),
             physics=physics,
+            acting=acting,
         )
 
     def __len__(self) -> int:
@@ -164,7 +204,13 @@ class Episodes:
             self.stages[self.stage[i]],
             self.regimes[self.regime[i]],
             self.physics,
+            self.acting,
         )
+
+
+def count_held_out(episodes: int) -> int:
+    """How many episodes at the end of a store of so many are held out of training: at least one."""
+    return max(1, int(episodes * VALIDATION_SHARE))
 
 
 class EpisodeWriter:
@@ -211,7 +257,7 @@ class EpisodeWriter:
     def _write_manifest(self) -> None:
         shards = [asdict(self.shards[i]) for i in sorted(self.shards)]
         content = {"format": FORMAT, "version": VERSION, **self.recipe.to_dict(), "shards": shards}
-        _write_atomically(self.path / MANIFEST, (json.dumps(content, indent=1) + "\n").encode())
+        write_atomically(self.path / MANIFEST, (json.dumps(content, indent=1) + "\n").encode())
 
 
 class EpisodeStore:
@@ -245,20 +291,27 @@ class EpisodeStore:
 
 def write_shard(path: Path, index: int, episodes: Sequence[Episode], recipe: Recipe) -> Shard:
     """Write one shard of a store and return its record; equal episodes give equal bytes."""
-    stacked = Episodes.of(episodes, recipe.stages)
-    who = stacked.actors[:, :, None, None, None]
+    stacked = Episodes.of(episodes, recipe.stages, tuple(recipe.regimes))
+    who = step_actors(stacked.actors, recipe.acting)[..., None, None]  # (N, T, 5, 1, 1)
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
         states=stacked.states,
-        actions=np.take_along_axis(stacked.blocks, who, axis=3)[:, :, :, 0],  # (N, T, 5, 2): the waiting agent's are 0
+        actions=np.take_along_axis(stacked.blocks, who, axis=3)[:, :, :, 0],  # (N, T, 5, 2): who waits has 0
         actors=stacked.actors.astype(np.int8),
         stage=stacked.stage.astype(np.int8),
         regime=stacked.regime.astype(np.int8),
     )
     content, name = buffer.getvalue(), f"shard-{index:05d}.npz"
-    _write_atomically(path / name, content)
+    write_atomically(path / name, content)
     return Shard(index, name, len(episodes), hashlib.sha256(content).hexdigest())
+
+
+def write_atomically(file: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    beside.write_bytes(content)
+    os.replace(beside, file)
 
 
 def read_manifest(path: Path) -> tuple[Recipe, list[Shard]]:
@@ -289,8 +342,10 @@ def read_manifest(path: Path) -> tuple[Recipe, list[Shard]]:
 
 def _check_same(path: Path, found: Recipe, wanted: Recipe) -> None:
     """One line that names the first option in which two recipes differ."""
-    for name, value in found.to_dict().items():
-        asked = wanted.to_dict()[name]
+    # Written only where it is unusual, so the folder's recipe may not name it.
+    asked_for = wanted.to_dict() | {"acting": wanted.acting}
+    for name, value in (found.to_dict() | {"acting": found.acting}).items():
+        asked = asked_for.get(name)
         if value != asked:
             raise ValueError(f"{path} holds episodes made with {name} {value}, not {asked}; choose another folder")
 
@@ -318,7 +373,8 @@ def _unpack(columns: dict[str, NDArray[Any]], recipe: Recipe) -> Episodes:
     """Stored columns as flat arrays."""
     states, actors = columns["states"], columns["actors"].astype(np.int64)
     blocks = np.zeros((*actors.shape, TURN_STEPS, 2, 2), dtype=np.float32)
-    np.put_along_axis(blocks, actors[:, :, None, None, None], columns["actions"][:, :, :, None], axis=3)
+    who = step_actors(actors, recipe.acting)[..., None, None]  # (N, T, 5, 1, 1)
+    np.put_along_axis(blocks, who, columns["actions"][:, :, :, None], axis=3)
     return Episodes(
         states=states,
         boundaries=np.ascontiguousarray(states[:, ::TURN_STEPS]),
@@ -327,17 +383,12 @@ def _unpack(columns: dict[str, NDArray[Any]], recipe: Recipe) -> Episodes:
         stage=columns["stage"].astype(np.int64),
         regime=columns["regime"].astype(np.int64),
         stages=recipe.stages,
-        regimes=tuple(REGIMES),
+        regimes=tuple(recipe.regimes),
         physics=recipe.physics,
+        acting=recipe.acting,
     )
 
 
 def _intact(path: Path, shard: Shard) -> bool:
     file = path / shard.file
     return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == shard.sha256
-
-
-def _write_atomically(file: Path, content: bytes) -> None:
-    beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    beside.write_bytes(content)
-    os.replace(beside, file)

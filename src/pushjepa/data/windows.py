@@ -48,7 +48,7 @@ class WindowBatch:
         states: (B, L, 7) float32.
         steps: (B, L - 1, 5, 7) float32, the states after each env step between them.
         blocks: (B, L - 1, 5, 2, 2) float32 joint action blocks between them, zeros where nothing had happened yet.
-        actors: (B, L - 1) int64, 0 for p1, 1 for p2, -1 where nothing had happened yet.
+        actors: (B, L - 1) int64, 0 for p1, 1 for p2, -1 where nothing had happened yet; who begins where both act.
         stage: (B,) int64 stage index.
         frame: (B, L) int64, where each state stands in the episodes' boundaries laid end to end; names a cached latent.
         mirrored: (B,) bool, whether the window is seen from the other seat.
@@ -83,8 +83,10 @@ class Windows:
         turn: (W,) its newest context frame, counted in turn boundaries.
         moved: (W,) whether the first turn after the context moves the block by more than ``MOVED`` px.
         blocked: (W,) whether in that turn the block stays and yet the acting agent is stopped: by a wall, an obstacle,
-            the other agent or a block that gives no way; see ``BLOCKED``.
+            the other agent or a block that gives no way; see ``BLOCKED``. Where agents alternate at every step: one of
+            the two.
         jostled: (W,) whether in that turn the waiting agent is pushed, straight or by the block; see ``JOSTLED``.
+            Where agents alternate at every step: in the first step of the turn.
 
     Raises:
         ValueError: lengths that do not fit the episodes.
@@ -162,20 +164,32 @@ class Windows:
 
 
 def _astray(episodes: Episodes) -> NDArray[np.float64]:
-    """How far the acting agent ends each turn (N, T) from where its actions alone would lead, px."""
-    at = np.arange(len(episodes))[:, None], np.arange(episodes.turns)[None]
+    """How far the acting agent ends each turn (N, T) from where its actions alone would lead, px.
+
+    Where both act in a turn, each by turns, it is the one that ends farther away.
+    """
     travel = np.diff(episodes.boundaries, axis=1)[..., :4].reshape(len(episodes), episodes.turns, 2, 2)
     told = episodes.blocks.sum(axis=2) * (episodes.physics.agent_speed * STEP_SECONDS)  # (N, T, agents, 2)
-    off = (travel - told)[*at, episodes.actors]
-    return np.asarray(np.hypot(off[..., 0], off[..., 1]))
+    off = travel - told
+    away = np.hypot(off[..., 0], off[..., 1])  # (N, T, agents)
+    return np.asarray(away.max(axis=2) if episodes.acting == "step" else _of(away, episodes.actors))
 
 
 def _pushed(episodes: Episodes) -> NDArray[np.float64]:
-    """How far the waiting agent is moved each turn (N, T), px."""
-    at = np.arange(len(episodes))[:, None], np.arange(episodes.turns)[None]
-    travel = np.diff(episodes.boundaries, axis=1)[..., :4].reshape(len(episodes), episodes.turns, 2, 2)
-    off = travel[*at, 1 - episodes.actors]
-    return np.asarray(np.hypot(off[..., 0], off[..., 1]))
+    """How far the waiting agent is moved each turn (N, T), px.
+
+    Where agents alternate at every step, nobody waits for a turn, and an agent glides a little after each step of its
+    own. Only in the first step of a turn is who waits at rest: how far it is moved in that one.
+    """
+    before = episodes.boundaries[:, :-1]
+    after = episodes.states[:, 1::TURN_STEPS] if episodes.acting == "step" else episodes.boundaries[:, 1:]
+    off = (after - before)[..., :4].reshape(len(episodes), episodes.turns, 2, 2)
+    return np.asarray(_of(np.hypot(off[..., 0], off[..., 1]), 1 - episodes.actors))
+
+
+def _of(values: NDArray[np.floating], agents: NDArray[np.int64]) -> NDArray[np.floating]:
+    """Of each turn's two values (N, T, agents) that of one agent (N, T)."""
+    return np.take_along_axis(values, agents[..., None], axis=2)[..., 0]
 
 
 def _draw(

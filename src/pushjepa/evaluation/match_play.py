@@ -13,8 +13,9 @@ import numpy as np
 from pushjepa.data.parallel import count_workers, parallel_map
 from pushjepa.evaluation.results import Row
 from pushjepa.evaluation.statistics import bootstrap_mean, wilson
-from pushjepa.planning import Budget, make_policy, needs_model
+from pushjepa.planning import Advice, Budget, find_advice, make_policy, needs_advice, needs_model
 from pushjepa.relay import SIDES, Match, MatchSetup, Policy, Side, get_stage
+from pushjepa.runtime.checkpoint import resolve
 from pushjepa.runtime.contract import WorldModel
 from pushjepa.runtime.load import load_model
 
@@ -38,11 +39,24 @@ class ModelOptions:
     def load(self) -> WorldModel:
         return _load(self)
 
+    def load_advice(self) -> Advice:
+        """The advice in the model's folder, for players that go by some.
+
+        Raises:
+            ValueError: there is none.
+        """
+        return _load_advice(self)
+
 
 @lru_cache(maxsize=1)  # one worker process plays many pairs with one model
 def _load(options: ModelOptions) -> WorldModel:
     model = Path(options.model) if options.model and Path(options.model).is_dir() else options.model
     return load_model(model, backend=options.backend, threads=options.threads, device=options.device)
+
+
+@lru_cache(maxsize=1)
+def _load_advice(options: ModelOptions) -> Advice:
+    return Advice.load(find_advice(resolve(options.model)))
 
 
 @dataclass(frozen=True)
@@ -171,10 +185,15 @@ def _play_match(contest: Contest, setup: MatchSetup, pair: int, game: int) -> Re
 
 
 def _seat_players(contest: Contest, seats: tuple[Side, Side]) -> list[Policy]:
-    stage = get_stage(contest.stage)
+    stage, options = get_stage(contest.stage), contest.options
     return [
         make_policy(
-            name, seat, stage, model=contest.options.load() if needs_model(name) else None, budget=contest.budget
+            name,
+            seat,
+            stage,
+            model=options.load() if needs_model(name) else None,
+            budget=contest.budget,
+            advice=options.load_advice() if needs_advice(name) else None,
         )
         for name, seat in zip(contest.players, seats, strict=True)
     ]

@@ -46,7 +46,7 @@ class Series:
     """Everything that decides a series of pairs under some laws.
 
     Attributes:
-        player: ``jepa`` or ``jepa-reply``.
+        player: one that can adapt, of ``pushjepa.planning.seats.JEPAS``.
         opponent: the name of who plays against it; ``oracle`` is told of the laws, which scripted ones have no use for.
         stage: name of the stage.
         seed: of start positions and luck.

@@ -20,10 +20,10 @@ from pushjepa.evaluation.match_play import ModelOptions, play_pairs
 from pushjepa.evaluation.passages import SOURCES
 from pushjepa.evaluation.ranking import rank_candidates, rank_correlation
 from pushjepa.evaluation.results import Row, plain, write_results
-from pushjepa.planning import PLAYERS, needs_model
+from pushjepa.planning import check_player, find_advice, needs_advice, needs_model
 from pushjepa.relay import STAGES, get_stage
 from pushjepa.relay.opponents import OPPONENTS
-from pushjepa.runtime.checkpoint import read_config, resolve
+from pushjepa.runtime.checkpoint import file_digest, read_config, resolve
 
 OPPONENTS_OF_A_REPORT = (*OPPONENTS, "oracle", "oracle-reply")
 Progress = Callable[[int, int], None]  #: (done, in all) of one part
@@ -60,10 +60,7 @@ class Suite:
 
     def __post_init__(self) -> None:
         for name in (self.player, *self.opponents):
-            if name not in PLAYERS and ":" not in name:
-                raise ValueError(
-                    f"unknown player {name!r}; choose one of {', '.join(PLAYERS)}, or package.module:factory"
-                )
+            check_player(name)
         for stage in self.stages:
             get_stage(stage)
         for name, least in (("pairs", 1), ("episodes", 1), ("positions", 0), ("seed", 0), ("calibration_seed", 0)):
@@ -196,10 +193,12 @@ def flat_rows(measured: Sequence[tuple[Part, list[Row]]]) -> list[Row]:
 
 
 def _fingerprint(suite: Suite) -> Row:
-    """What else decides a part's figures: the program and the weights."""
+    """What else decides a part's figures: the program, the weights and the advice."""
     marks: Row = {"version": pushjepa.__version__}
     if any(map(needs_model, (suite.player, *suite.opponents))):
         marks["weights"] = read_config(resolve(suite.options.model))["files"]["model.safetensors"]
+    if any(map(needs_advice, (suite.player, *suite.opponents))):
+        marks["advice"] = file_digest(find_advice(resolve(suite.options.model)))
     return marks
 
 

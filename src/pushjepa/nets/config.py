@@ -16,6 +16,9 @@ class ModelConfig(Record):
 
     Attributes:
         encoder: ``keypoint`` (small convolutional, spatial-softmax key points) or ``vit-tiny`` (timm, patch 14).
+        encoder_channels: feature maps of the keypoint encoder after its first and its second convolution; as they are
+            for ``vit-tiny``, which has none.
+        encoder_points: key points that it gives; likewise.
         frame_size: height and width of a frame, px.
         width: D, numbers in a latent.
         projector_hidden: hidden width of the projector.
@@ -37,6 +40,8 @@ class ModelConfig(Record):
     kind: ClassVar[str] = "model"
 
     encoder: str = "keypoint"
+    encoder_channels: tuple[int, int] = (16, 32)
+    encoder_points: int = 32
     frame_size: int = 112
     width: int = 192
     projector_hidden: int = 2048
@@ -58,7 +63,8 @@ class ModelConfig(Record):
     visible: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "visible", tuple(self.visible))  # JSON and TOML give a list
+        for name in ("visible", "encoder_channels"):  # JSON and TOML give a list
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.encoder not in ENCODERS:
             raise ValueError(f"unknown encoder {self.encoder!r}; choose one of {', '.join(ENCODERS)}")
         if self.action_encoder not in ("mlp", "linear"):
@@ -74,6 +80,17 @@ class ModelConfig(Record):
         check_visible(self.visible, self.laws)
         if self.visible and self.encoder != "keypoint":
             raise ValueError("a second look is for the keypoint encoder: visible must be empty")
+        self._check_encoder()
+
+    def _check_encoder(self) -> None:
+        if len(self.encoder_channels) != 2 or min(*self.encoder_channels, self.encoder_points) < 1:
+            raise ValueError(
+                "encoder_channels are two numbers of at least 1, and so is encoder_points; "
+                f"got {list(self.encoder_channels)} and {self.encoder_points}"
+            )
+        sizes = self.encoder_channels, self.encoder_points
+        if self.encoder == "vit-tiny" and sizes != (ModelConfig.encoder_channels, ModelConfig.encoder_points):
+            raise ValueError("encoder_channels and encoder_points are for the keypoint encoder, not for vit-tiny")
         if self.encoder == "vit-tiny" and self.frame_size % 14:
             raise ValueError(f"vit-tiny has patches of 14 px: frame_size must be a multiple, got {self.frame_size}")
         if self.encoder == "keypoint" and self.frame_size % 4:

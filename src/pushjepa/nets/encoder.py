@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pushjepa.nets.config import ModelConfig
+from pushjepa.nets.layers import heat_moments, in_full_precision
 
 
 class Normalise(nn.Module):
@@ -40,7 +43,7 @@ class KeypointEncoder(nn.Module):
     fraction of the frames that a flattened map needs.
     """
 
-    basis: Tensor
+    line: Tensor
 
     def __init__(self, width: int, frame_size: int, channels: tuple[int, int] = (16, 32), points: int = 32) -> None:
         super().__init__()
@@ -57,9 +60,7 @@ class KeypointEncoder(nn.Module):
         self.blocks = nn.Sequential(ResidualBlock(second, 1), ResidualBlock(second, 2))
         self.maps = nn.Conv2d(second, points, 1)
         self.out = nn.Linear(points * 5, width)
-        line = torch.linspace(-1.0, 1.0, frame_size // 4)
-        y, x = torch.meshgrid(line, line, indexing="ij")
-        self.register_buffer("basis", torch.stack([x, y, x * x, y * y, x * y], dim=-1).flatten(0, 1), persistent=False)
+        self.register_buffer("line", torch.linspace(-1.0, 1.0, frame_size // 4), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Frames (N, H, W, 3) of 0 ... 255 to features (N, width)."""
@@ -70,18 +71,21 @@ class KeypointEncoder(nn.Module):
         found: Tensor = self.blocks(self.stem(self.normalise(frames)))
         return found
 
+    @in_full_precision
     def moments(self, features: Tensor) -> Tensor:
         """Features (N, C, h, w) to the key points' means and second moments (N, points * 5)."""
         heat = self.maps(features).flatten(2).softmax(dim=-1)  # (N, P, h*w)
-        x, y, xx, yy, xy = (heat @ self.basis).unbind(dim=-1)  # each (N, P)
-        # Spreads are small next to positions: 4 brings both to one scale.
-        moments = torch.stack([x, y, 4 * (xx - x * x), 4 * (yy - y * y), 4 * (xy - x * y)], dim=-1)
-        return moments.flatten(1)
+        return heat_moments(heat.unflatten(2, (len(self.line), len(self.line))), self.line).flatten(1)
 
+    @in_full_precision
     def read(self, moments: Tensor) -> Tensor:
         """Moments (N, points * 5) to features of the whole frame (N, width)."""
         found: Tensor = self.out(moments)
         return found
+
+    def hot(self) -> list[tuple[nn.Module, str]]:
+        """The methods that take most of its time: what there is to compile."""
+        return [(self, "features"), (self, "moments")]
 
 
 class VitTinyEncoder(nn.Module):
@@ -102,6 +106,10 @@ class VitTinyEncoder(nn.Module):
         """Frames (N, H, W, 3) of 0 ... 255 to features (N, width)."""
         return self.out(self.vit(self.normalise(frames)))
 
+    def hot(self) -> list[tuple[nn.Module, str]]:
+        """The methods that take most of its time: what there is to compile, block by block."""
+        return [(block, "forward") for block in cast(nn.Sequential, self.vit.blocks)]
+
 
 class Projector(nn.Sequential):
     """MLP width-hidden-width with BatchNorm; what it gives is the latent. (N, width) to (N, width)."""
@@ -109,8 +117,18 @@ class Projector(nn.Sequential):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__(nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.GELU(), nn.Linear(hidden, width))
 
+    @in_full_precision
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features)
 
-def build_encoder(config: ModelConfig) -> nn.Module:
+
+def build_encoder(config: ModelConfig) -> KeypointEncoder | VitTinyEncoder:
     """The backbone that ``config`` names."""
-    kinds = {"keypoint": KeypointEncoder, "vit-tiny": VitTinyEncoder}
-    return kinds[config.encoder](config.width, config.frame_size)
+    if config.encoder == "vit-tiny":
+        return VitTinyEncoder(config.width, config.frame_size)
+    return build_keypoints(config)
+
+
+def build_keypoints(config: ModelConfig) -> KeypointEncoder:
+    """The keypoint encoder in the sizes that ``config`` gives."""
+    return KeypointEncoder(config.width, config.frame_size, config.encoder_channels, config.encoder_points)

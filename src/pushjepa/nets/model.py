@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from pushjepa.nets.actions import JointActionEncoder
 from pushjepa.nets.config import ModelConfig
-from pushjepa.nets.encoder import KeypointEncoder, Projector, build_encoder
+from pushjepa.nets.encoder import Projector, build_encoder, build_keypoints
+from pushjepa.nets.layers import in_full_precision
 from pushjepa.nets.predictor import Predictor
 from pushjepa.nets.second_look import SecondLook
 from pushjepa.nets.unroll import SCENES, Lift, StepUnroll
@@ -27,6 +28,10 @@ class StateHead(nn.Sequential):
             nn.GELU(),
             nn.Linear(hidden, STATE_NUMBERS),
         )
+
+    @in_full_precision
+    def forward(self, latents: Tensor) -> Tensor:
+        return super().forward(latents)
 
 
 class JEPA(nn.Module):
@@ -107,6 +112,7 @@ class JEPA(nn.Module):
         predicted = self.predictor.last(past[..., :width], past[..., width : 2 * width], token, condition)
         return self._anchored(predicted, end if end.shape[-1] else None)
 
+    @in_full_precision
     def imagine(
         self, latents: Tensor, blocks: Tensor, actors: Tensor, laws: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -115,10 +121,6 @@ class JEPA(nn.Module):
         The states (B, T, frameskip, 8) are those after each env step; None without an unroll. ``laws`` (B T, C) are
         told to the unroll; nothing else heeds them.
         """
-        if torch.is_autocast_enabled(latents.device.type):
-            # In bf16 neighbouring positions are a pixel apart, and the waves' phases half a radian.
-            with torch.autocast(latents.device.type, enabled=False):
-                return self.imagine(latents.float(), blocks, actors, laws)
         conditions = self.actions(blocks, actors)
         if self.unroll is None or self.lift is None:
             return latents, conditions, None
@@ -129,13 +131,11 @@ class JEPA(nn.Module):
         lifted = self.lift(start, states, memory).unflatten(0, latents.shape[:2])
         return latents + lifted, conditions + lifted, states.unflatten(0, latents.shape[:2])
 
+    @in_full_precision
     def _anchored(self, predicted: Tensor, states: Tensor | None) -> Tensor:
         """Predicted latents (..., D), a learned step nearer to the last of the imagined states (..., steps, 8)."""
         if states is None or self.anchor is None:
             return predicted
-        if torch.is_autocast_enabled(predicted.device.type):
-            with torch.autocast(predicted.device.type, enabled=False):
-                return self._anchored(predicted.float(), states)
         return predicted + self.anchor(states[..., -1, :] - self.head(predicted))
 
     def parameters_by_part(self) -> dict[str, int]:
@@ -145,7 +145,7 @@ class JEPA(nn.Module):
 
 
 def _second_look(config: ModelConfig) -> SecondLook:
-    encoder = KeypointEncoder(config.width, config.frame_size)
+    encoder = build_keypoints(config)
     projector = Projector(config.width, config.projector_hidden)
     channels, moments = encoder.maps.in_channels, encoder.out.in_features
     return SecondLook(encoder, projector, channels, moments, config.laws, config.visible)

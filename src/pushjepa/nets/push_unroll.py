@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from pushjepa.nets.law_adapter import LawAdapter, bend
-from pushjepa.nets.layers import Residual
+from pushjepa.nets.layers import Residual, fourier_features
 from pushjepa.nets.mech_config import MechConfig
 from pushjepa.nets.unroll import rotate, unit
 
@@ -119,11 +119,11 @@ class PushUnroll(nn.Module):
     def _look(self, agent: Tensor, there: Tensor, block: Tensor, turn: Tensor, scale: Tensor) -> Tensor:
         """What the network sees of a substep: where the agent is and goes, from the tee; where the tee is.
 
-        Distances from the tee are divided by its scale (N, 1).
+        Distances from the tee are divided by its scale, () or (N, 1).
         """
         back = turn * turn.new_tensor([1.0, -1.0])
         near = _NEAR * rotate(torch.stack([agent - block, there - block], dim=1), back) / scale[..., None]
         way = 4.0 * (near[:, 1] - near[:, 0])
         feelers = block[:, None] + scale[..., None] * rotate(self.feelers.expand(len(turn), -1, -1), turn)
-        phases = torch.einsum("npx,pxk->npk", near, self.waves).flatten(1)
-        return torch.cat([near.flatten(1), way, 2.0 * block, feelers.flatten(1), phases.sin(), phases.cos()], dim=-1)
+        waves = fourier_features(near, self.waves)
+        return torch.cat([near.flatten(1), way, 2.0 * block, feelers.flatten(1), waves], dim=-1)

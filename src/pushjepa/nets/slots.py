@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pushjepa.nets.encoder import ResidualBlock
+from pushjepa.nets.layers import heat_moments
 from pushjepa.nets.mech_config import MechConfig
 
 STATE_NUMBERS = 6  #: agent xy, block xy in half boards about the centre, cos and sin of the angle
@@ -19,7 +20,7 @@ class SlotEncoder(nn.Module):
     few frames. Queries are bound to objects by the state heads, which makes the order of slots a fixed one.
     """
 
-    basis: Tensor
+    line: Tensor
 
     def __init__(self, config: MechConfig) -> None:
         super().__init__()
@@ -40,9 +41,7 @@ class SlotEncoder(nn.Module):
         hidden = 4 * config.width
         self.out = nn.Sequential(nn.Linear(5 * config.points, hidden), nn.BatchNorm1d(hidden), nn.GELU())
         self.slot = nn.Parameter(torch.randn(config.slots, hidden, config.width) * hidden**-0.5)
-        line = torch.linspace(-1.0, 1.0, config.frame_size // 4)
-        y, x = torch.meshgrid(line, line, indexing="ij")
-        self.register_buffer("basis", torch.stack([x, y, x * x, y * y, x * y], dim=-1).flatten(0, 1), persistent=False)
+        self.register_buffer("line", torch.linspace(-1.0, 1.0, config.frame_size // 4), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Frames (N, H, W, 3) of 0 ... 255 to slots (N, K, D)."""
@@ -66,10 +65,8 @@ class SlotEncoder(nn.Module):
 
     def moments(self, features: Tensor) -> Tensor:
         """Features (N, C, h, w) to the moments of each slot's attention maps (N, K, points * 5)."""
-        x, y, xx, yy, xy = (self.attention(features) @ self.basis).unbind(dim=-1)
-        # Spreads are small next to positions: 4 brings both to one scale.
-        moments = torch.stack([x, y, 4 * (xx - x * x), 4 * (yy - y * y), 4 * (xy - x * y)], dim=-1)
-        return moments.unflatten(1, self.shape).flatten(2)
+        heat = self.attention(features).unflatten(2, (len(self.line), len(self.line)))
+        return heat_moments(heat, self.line).unflatten(1, self.shape).flatten(2)
 
 
 class SlotHeads(nn.Module):

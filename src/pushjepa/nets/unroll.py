@@ -19,31 +19,50 @@ and all of them go through a :class:`~pushjepa.nets.law_adapter.LawAdapter`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from pushjepa.nets.config import ModelConfig
 from pushjepa.nets.law_adapter import LawAdapter, bend
-from pushjepa.nets.layers import Residual
+from pushjepa.nets.layers import Residual, fourier_features
 
 SCENES = 8  #: stages that a model can tell apart
 MEMORY = 32  #: numbers carried from step to step beside positions and speeds
 _NEAR = 4.0  # distances between bodies are given in quarters of half a board: contact is at 0.5 ... 1.3
 _FAST = 6.0  # motion is given in about the 40 px that an agent covers in a step
-_PAIRS = 4  # distances given as waves: actor, actor as told and waiter from the block, actor from waiter
+_PAIRS = 4  # distances given as waves: actor, actor as commanded and waiter from the block, actor from waiter
 _FEELERS = 8  # learned points fixed to the block, whose places on the board tell when it meets a wall or an obstacle
-_PLACES = 3 + _FEELERS  # places given as waves: actor, actor as told, waiter, feelers
+_PLACES = 3 + _FEELERS  # places given as waves: actor, actor as commanded, waiter, feelers
 _GEOMETRY = 43
 _RATES = (1.5, 3.0, 6.0, 12.0)  # spreads of the waves' frequencies: the finest are about 33 px long
 _SIDE = 128  # width of the adapter to other laws
+
+
+class Moving(NamedTuple):
+    """Where everything is between two substeps.
+
+    Attributes:
+        bodies: (N, 3, 2) actor, waiter, block, half boards about the centre.
+        turn: (N, 2) cosine and sine of the block's angle.
+        moved: (N, 3, 2) by the last substep.
+        spin: (N, 1) by the last substep, radians.
+        memory: (N, MEMORY) numbers that the network keeps for itself.
+    """
+
+    bodies: Tensor
+    turn: Tensor
+    moved: Tensor
+    spin: Tensor
+    memory: Tensor
 
 
 class StepUnroll(nn.Module):
     """From the state at a turn's start and its actions to the state after each of its steps.
 
     The board is looked at so that p1 acts, mirrored when it is p2 (as the game itself does), and the bodies take roles:
-    the *actor*, the *waiter*, the *block*. In each step the actor goes as it was told, and the network corrects the
+    the *actor*, the *waiter*, the *block*. In each step the actor goes as it is commanded, and the network corrects the
     motion of all three. It sees them on the board and from the block (relative positions, turned by the block's angle),
     and gives its corrections in both frames.
 
@@ -112,49 +131,73 @@ class StepUnroll(nn.Module):
             told = self.laws.tell(laws)
             bends = self.laws.bends(told)
         moved, spin = torch.zeros_like(bodies), torch.zeros_like(states[:, :1])
-        memory = states.new_zeros(states.shape[0], MEMORY)
+        now = Moving(bodies, turn, moved, spin, states.new_zeros(states.shape[0], MEMORY))
         imagined = []
         for substep in range(blocks.shape[1] * self.substeps):
-            now = commanded[:, substep // self.substeps]
-            seen = torch.cat([self._look(bodies, turn, moved, spin, now, scale), scene, memory], dim=-1)
-            x = bend(self.enter(seen), bends[0])
-            for block, by in zip(self.blocks, bends[1:], strict=True):
-                x = bend(block(x), by)
-            x = self.norm(x)
-            motion, memory = 0.25 * self.motion(x), self.memory(x)
-            if self.laws is not None and told is not None:
-                motion = motion + 0.25 * self.laws.correct(seen, told)
-            on_board, from_block = motion[:, :6].unflatten(-1, (3, 2)), motion[:, 6:12].unflatten(-1, (3, 2))
-            moved, spin = on_board + rotate(from_block, turn), motion[:, 12:]
-            moved = torch.cat([moved[:, :1] + now[:, None], moved[:, 1:]], dim=1)
-            bodies = bodies + moved
-            turn = rotate(turn[:, None], torch.cat([spin.cos(), spin.sin()], dim=-1))[:, 0]
-            imagined.append(torch.cat([bodies.flatten(1), turn], dim=-1))
+            now = self.move(now, commanded[:, substep // self.substeps], scene, scale, told, bends)
+            imagined.append(torch.cat([now.bodies.flatten(1), now.turn], dim=-1))
         ends = torch.stack(imagined[self.substeps - 1 :: self.substeps], dim=1)
-        return self._seat(ends, swap[..., None]), memory
+        return self._seat(ends, swap[..., None]), now.memory
+
+    def move(
+        self,
+        now: Moving,
+        commanded: Tensor,
+        scene: Tensor,
+        scale: Tensor,
+        laws: Tensor | None,
+        bends: Sequence[tuple[Tensor, Tensor] | None],
+    ) -> Moving:
+        """One substep on.
+
+        Args:
+            now: where everything is.
+            commanded: (N, 2) the actor's motion if nothing stopped it.
+            scene: (N, SCENES) how much each stage is believed in.
+            scale: () or (N, 1) of the block.
+            laws: (N, C + 64) what is told of the laws, as the adapter puts it; None for the standard ones.
+            bends: what that does to each layer; None for the standard laws.
+        """
+        seen = torch.cat([self._look(now, commanded, scale), scene, now.memory], dim=-1)
+        x = bend(self.enter(seen), bends[0])
+        for block, by in zip(self.blocks, bends[1:], strict=True):
+            x = bend(block(x), by)
+        x = self.norm(x)
+        motion = 0.25 * self.motion(x)
+        if self.laws is not None and laws is not None:
+            motion = motion + 0.25 * self.laws.correct(seen, laws)
+        on_board, from_block = motion[:, :6].unflatten(-1, (3, 2)), motion[:, 6:12].unflatten(-1, (3, 2))
+        moved, spin = on_board + rotate(from_block, now.turn), motion[:, 12:]
+        moved = torch.cat([moved[:, :1] + commanded[:, None], moved[:, 1:]], dim=1)
+        turn = rotate(now.turn[:, None], torch.cat([spin.cos(), spin.sin()], dim=-1))[:, 0]
+        return Moving(now.bodies + moved, turn, moved, spin, self.memory(x))
+
+    def hot(self) -> list[tuple[nn.Module, str]]:
+        """The methods that take most of its time: what there is to compile."""
+        return [(self, "move")]
 
     def _seat(self, states: Tensor, swap: Tensor) -> Tensor:
         """States (..., 8) from the other seat where ``swap`` (..., 1) is set."""
         mirrored = torch.cat([states[..., 2:4], states[..., :2], states[..., 4:]], dim=-1) * self.mirror
         return torch.where(swap, mirrored, states)
 
-    def _look(self, bodies: Tensor, turn: Tensor, moved: Tensor, spin: Tensor, told: Tensor, scale: Tensor) -> Tensor:
+    def _look(self, now: Moving, commanded: Tensor, scale: Tensor) -> Tensor:
         """What the network sees of a substep: positions, distances and motions, on the board and from the block.
 
-        Shapes: bodies (N, 3, 2) actor, waiter, block; turn (N, 2) cosine and sine; moved (N, 3, 2) in the last one;
-        spin (N, 1); told (N, 2) the actor's commanded motion; scale (N, 1) of the block, by which distances from it are
-        divided.
+        Shapes: commanded (N, 2) the actor's motion if nothing stopped it; scale () or (N, 1) of the block, by which
+        distances from it are divided.
         """
+        bodies, turn, moved, spin, _ = now
         actor, waiter, block = bodies.unbind(1)
         back = turn * turn.new_tensor([1.0, -1.0])
-        points = torch.stack([actor, actor + told, waiter], dim=1)
+        points = torch.stack([actor, actor + commanded, waiter], dim=1)
         apart = _NEAR * (points - block[:, None]) / scale[..., None]
-        motions = _FAST * torch.cat([told[:, None], moved], dim=1)
+        motions = _FAST * torch.cat([commanded[:, None], moved], dim=1)
         others = _NEAR * (points[:, :2] - waiter[:, None])
         near = rotate(apart, back)
         feelers = block[:, None] + scale[..., None] * rotate(self.feelers.expand(turn.shape[0], -1, -1), turn)
-        pairs = _waves(torch.cat([near, others[:, :1]], dim=1), self.pair_waves)
-        places = _waves(_NEAR * torch.cat([points, feelers], dim=1), self.place_waves)
+        pairs = fourier_features(torch.cat([near, others[:, :1]], dim=1), self.pair_waves)
+        places = fourier_features(_NEAR * torch.cat([points, feelers], dim=1), self.place_waves)
         on_board = [2.0 * bodies.flatten(1), 2.0 * points[:, 1], turn, apart.flatten(1), motions.flatten(1)]
         from_block = [near.flatten(1), rotate(motions, back).flatten(1)]
         return torch.cat([*on_board, others.flatten(1), *from_block, 10.0 * spin, pairs, places], dim=-1)
@@ -188,12 +231,6 @@ def rotate(vectors: Tensor, turn: Tensor) -> Tensor:
 def _frequencies(points: int, count: int) -> Tensor:
     """``count`` random directions and frequencies for each of some points (points, 2, count)."""
     return torch.cat([rate * torch.randn(points, 2, count // len(_RATES)) for rate in _RATES], dim=-1)
-
-
-def _waves(points: Tensor, frequencies: Tensor) -> Tensor:
-    """Fourier features of points (N, P, 2) with their own frequencies (P, 2, K): (N, 2 P K)."""
-    phases = torch.einsum("npx,pxk->npk", points, frequencies).flatten(1)
-    return torch.cat([phases.sin(), phases.cos()], dim=-1)
 
 
 def unit(vectors: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 pymunk keeps solver caches between steps, so a match that simply went on would differ from one restored from its
 state. Building the space anew for every turn makes a turn a pure function of (state, actor, action block): the
 oracle, every replay and ``set_state`` rest on that. The turn is always computed as if p1 acted, on a mirrored board
-when it is p2's, so that neither seat can gain from the order in which the solver visits contacts.
+when it is p2's, so that neither seat can gain from the order in which the solver visits contacts. A block of steps in
+which both act is computed likewise, as if p1 began.
 """
 
 from __future__ import annotations
@@ -55,6 +56,15 @@ def check_block(block: Array) -> Array:
     return b
 
 
+def _check_actors(actors: Sequence[str]) -> None:
+    """Refuse actors that are not one agent for each of the steps."""
+    for actor in actors:
+        if actor not in c.AGENTS:
+            raise ValueError(f"actor must be one of {', '.join(c.AGENTS)}, got {actor!r}")
+    if len(actors) != c.TURN_STEPS:
+        raise ValueError(f"a block has {c.TURN_STEPS} steps with an actor each, got {len(actors)} actors")
+
+
 def _numbers(what: str, values: Array) -> Array:
     try:
         return np.asarray(values, dtype=np.float64)
@@ -96,30 +106,51 @@ class Board:
         Raises:
             ValueError: a malformed state or action block, or an unknown actor.
         """
-        if actor not in c.AGENTS:
-            raise ValueError(f"actor must be one of {', '.join(c.AGENTS)}, got {actor!r}")
+        return self.run_steps(state, (actor,) * c.TURN_STEPS, block)
+
+    def run_steps(self, state: Array, actors: Sequence[str], block: Array) -> Array:
+        """Run one block of env steps, each of them with its own actor.
+
+        Who does not act in a step is commanded to stand still in it; it takes a while to brake from a step of its own.
+
+        Args:
+            state: (7,) p1 xy, p2 xy, block xy in px, angle in radians; everything at rest.
+            actors: "p1" or "p2" for each of the 5 steps.
+            block: (5, 2) commanded velocities in [-1, 1], each for the actor of its step.
+
+        Returns:
+            (5, 7) float64, the state after each env step; the last row is the next position.
+
+        Raises:
+            ValueError: a malformed state or action block, an unknown actor, or actors that are not one for each step.
+        """
+        _check_actors(actors)
         state, block = check_state(state).copy(), check_block(block)
         # An exact fold into [-pi, pi], so that a pose given with whole turns added plays the same.
         state[-1] = math.remainder(state[-1], math.tau)
-        if actor == "p1":
-            return self._simulate(state, block)
-        return mirror_state(self._simulate(mirror_state(state), mirror_block(block)))
+        leads = [actor == actors[0] for actor in actors]
+        if actors[0] == "p1":
+            return self._simulate(state, block, leads)
+        return mirror_state(self._simulate(mirror_state(state), mirror_block(block), leads))
 
-    def _simulate(self, state: Array, block: Array) -> Array:
-        """p1 acts; see :meth:`run_turn`."""
-        space, actor, waiter, tee = self._build(state)
+    def _simulate(self, state: Array, block: Array, leads: Sequence[bool]) -> Array:
+        """p1 acts in the steps (5,) in which ``leads`` holds, p2 in the others; see :meth:`run_steps`."""
+        space, first, second, tee = self._build(state)
         damping = self.physics.damping**c.SUBSTEP_SECONDS
         limit = self.physics.agent_force
         states = np.empty((c.TURN_STEPS, STATE_SIZE))
         for step in range(c.TURN_STEPS):
+            actor, waiter = (first, second) if leads[step] else (second, first)
             goal_x, goal_y = (block[step] * self.physics.agent_speed).tolist()
             for _ in range(c.SUBSTEPS):
                 _drive(actor, goal_x, goal_y, damping, limit)
                 _drive(waiter, 0.0, 0.0, damping, limit)
                 space.step(c.SUBSTEP_SECONDS)
-            if not _runs_free(actor, waiter, tee, goal_x, goal_y):
-                _settle(space, (actor, waiter), tee, 2 if step < c.TURN_STEPS - 1 else 4)
-            states[step] = (*actor.position, *waiter.position, *tee.position, tee.angle)
+            # Who braked from a step of its own rests again by now, but maybe inside a wall.
+            alone = all(leads[: step + 1])
+            if not (alone and _runs_free(actor, waiter, tee, goal_x, goal_y)):
+                _settle(space, (first, second), tee, 2 if step < c.TURN_STEPS - 1 else 4)
+            states[step] = (*first.position, *second.position, *tee.position, tee.angle)
         # The solver lets resting contacts sink in by a fraction of a pixel; positions themselves stay on the board.
         np.clip(states[:, :6], 0.0, c.BOARD_SIZE, out=states[:, :6])
         return states
@@ -192,7 +223,10 @@ def _drive(body: pymunk.Body, goal_x: float, goal_y: float, damping: float, limi
 
 
 def _runs_free(actor: pymunk.Body, waiter: pymunk.Body, tee: pymunk.Body, goal_x: float, goal_y: float) -> bool:
-    """Whether the actor moves as told and all else rests, so that nothing can be in touch with it."""
+    """Whether the actor moves as told and all else rests, so that nothing can be in touch with it.
+
+    It takes for granted that the other agent has not acted in this block: who rests has then not driven anywhere.
+    """
     vx, vy = actor.velocity
     return abs(vx - goal_x) + abs(vy - goal_y) < 1e-6 and not any(tee.velocity) and not any(waiter.velocity)
 

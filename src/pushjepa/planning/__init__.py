@@ -1,17 +1,20 @@
 """Cross-entropy search, costs and the players that imagine before they move. NumPy only."""
 
+from pushjepa.planning.advice import Advice, Prior, Value, find_advice
 from pushjepa.planning.costs import AgentToBlock, BlockToGoal, Cost, CostFactory, WeightedSum, margin_cost, push_cost
 from pushjepa.planning.imagination import joint_candidates
 from pushjepa.planning.overlap import push_agents_out
 from pushjepa.planning.plan import Plan, Trace
-from pushjepa.planning.policies import PlanningPolicy, oracle, replying
+from pushjepa.planning.policies import PlanningPolicy, oracle
 from pushjepa.planning.replies import Opponent
 from pushjepa.planning.search import Budget, Iteration, SearchResult, cross_entropy_search
-from pushjepa.planning.seats import PLAYERS, make_policy, needs_model
+from pushjepa.planning.seats import PLAYERS, check_player, make_policy, needs_advice, needs_model
+from pushjepa.planning.selfplay import gather
 from pushjepa.planning.simulator import SimulatorModel
 
 __all__ = [
     "PLAYERS",
+    "Advice",
     "AgentToBlock",
     "BlockToGoal",
     "Budget",
@@ -21,17 +24,22 @@ __all__ = [
     "Opponent",
     "Plan",
     "PlanningPolicy",
+    "Prior",
     "SearchResult",
     "SimulatorModel",
     "Trace",
+    "Value",
     "WeightedSum",
+    "check_player",
     "cross_entropy_search",
+    "find_advice",
+    "gather",
     "joint_candidates",
     "make_policy",
     "margin_cost",
+    "needs_advice",
     "needs_model",
     "oracle",
     "push_agents_out",
     "push_cost",
-    "replying",
 ]

@@ -28,6 +28,7 @@ class Imagination:
 
     Attributes:
         costs_move: whether a candidate may cost something else when it is scored again.
+        here: (7,) the position that all futures begin in, as the model reads it.
     """
 
     costs_move = False
@@ -43,6 +44,10 @@ class Imagination:
         states, latents = self._imagine(joint, actors)
         return self._keep(states, self.cost(states, latents))
 
+    @property
+    def here(self) -> Array:
+        return self.model.decode(self.context.latents[-1])
+
     def best_states(self) -> Array:
         """The states (H, 7) that the cheapest candidate of all leads to."""
         iteration, candidate = self._best()
@@ -56,8 +61,7 @@ class Imagination:
     def trace(self) -> Trace:
         """Everything that was looked at."""
         costs, states = np.stack(self.costs), np.stack(self.states)  # (I, S), (I, S, H, 7)
-        here = self.model.decode(self.context.latents[-1])[4:6]
-        start = np.broadcast_to(here, (*costs.shape, 1, 2))
+        start = np.broadcast_to(self.here[4:6], (*costs.shape, 1, 2))
         own = 2 * self.actor
         return Trace(np.concatenate([start, states[..., 4:6]], axis=2), states[:, :, -1, own : own + 2], costs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -11,16 +12,19 @@ from numpy.typing import NDArray
 
 from pushjepa.physics import Physics
 from pushjepa.physics.geometry import Array
-from pushjepa.planning.costs import CostFactory, margin_cost, push_cost
+from pushjepa.planning.advice import Prior, Value, value_cost
+from pushjepa.planning.costs import Cost, CostFactory, margin_cost, push_cost
 from pushjepa.planning.imagination import Imagination, ReplyImagination
 from pushjepa.planning.plan import Plan
 from pushjepa.planning.replies import Opponent
-from pushjepa.planning.search import Budget, Iteration, cross_entropy_search
+from pushjepa.planning.search import INITIAL_STD, Budget, Iteration, cross_entropy_search
 from pushjepa.planning.simulator import SimulatorModel
 from pushjepa.relay.contract import Observation, Side, last_history
 from pushjepa.relay.rules import SIDES
 from pushjepa.relay.stages import Stage
 from pushjepa.runtime.contract import Context, FloatArray, WorldModel
+
+PROPOSED = 0.5  #: share of the first iteration's candidates that a prior proposes
 
 
 class PlanningPolicy:
@@ -37,6 +41,9 @@ class PlanningPolicy:
         opponent: how the opponent's turns between them are reckoned with; None imagines that it stands still.
         sees: "frames", or "state" for a model that encodes states.
         laws: that are believed to hold: no imagined agent may stand in their block. The standard ones if None.
+        prior: a policy prior, which proposes some of the turns that the search looks at first; without one they are
+            all drawn at random.
+        value: a value function, which says what the end of a future is worth, in place of ``cost``.
 
     Raises:
         ValueError: own_turns under 1.
@@ -52,6 +59,8 @@ class PlanningPolicy:
         opponent: Opponent | None = None,
         sees: Literal["frames", "state"] = "frames",
         laws: Physics | None = None,
+        prior: Prior | None = None,
+        value: Value | None = None,
     ) -> None:
         if own_turns < 1:
             raise ValueError(f"a planner plans at least its own next turn, got own_turns={own_turns}")
@@ -63,6 +72,7 @@ class PlanningPolicy:
         self.opponent = opponent
         self.sees: Literal["frames", "state"] = sees
         self.laws = laws or Physics()
+        self.prior, self.value = prior, value
         self.frame_size = model.spec.frame_size
 
     def act(self, observation: Observation, rng: np.random.Generator) -> Array:
@@ -93,7 +103,10 @@ class PlanningPolicy:
         imagination, turns = self._imagination(observation, rng)
         shape = (turns, self.model.spec.frameskip, 2)
         start = None if warm_start is None else warm_start[:turns]
-        found = cross_entropy_search(imagination, shape, self.budget, rng, start, on_iteration, imagination.costs_move)
+        ideas = self._proposals(imagination, observation.turns_left, shape, start, rng)
+        found = cross_entropy_search(
+            imagination, shape, self.budget, rng, start, on_iteration, imagination.costs_move, proposals=ideas
+        )
         return Plan(
             block=found.best[0].astype(np.float64),
             cost=found.cost,
@@ -108,17 +121,43 @@ class PlanningPolicy:
     def _imagination(self, observation: Observation, rng: np.random.Generator) -> tuple[Imagination, int]:
         """What scores the candidates of this turn, and how many own turns each has: no more than are left to play."""
         context, actor = self._context(observation), SIDES.index(self.side)
-        cost = self.cost(self.side, observation.goals)
         horizon = min(2 * self.own_turns - 1, observation.turns_left)
+        turns = (horizon + 1) // 2
         if self.opponent is None or horizon == 1:
-            return Imagination(self.model, context, actor, cost, self.laws), (horizon + 1) // 2
+            # Such a future ends with an own turn, also where the match would leave the opponent one more.
+            cost = self._cost(observation, 2 * turns - 1)
+            return Imagination(self.model, context, actor, cost, self.laws), turns
+        cost = self._cost(observation, horizon)
         theirs = self.opponent.cost(SIDES[1 - actor], (observation.goals[1], observation.goals[0]))
         played = observation.blocks[observation.actors == 1 - actor][:, :, 1 - actor]
         draws = np.random.default_rng(rng.integers(2**63))
         looking = ReplyImagination(
             self.model, context, actor, cost, self.laws, self.opponent, theirs, played, horizon, draws
         )
-        return looking, (horizon + 1) // 2
+        return looking, turns
+
+    def _cost(self, observation: Observation, horizon: int) -> Cost:
+        """What judges futures of ``horizon`` turns from here."""
+        if self.value is None:
+            return self.cost(self.side, observation.goals)
+        return value_cost(self.value, self.side, observation.goals, observation.turns_left - horizon)
+
+    def _proposals(
+        self,
+        imagination: Imagination,
+        turns_left: int,
+        shape: tuple[int, ...],
+        start: FloatArray | None,
+        rng: np.random.Generator,
+    ) -> FloatArray | None:
+        """Candidates (N, *shape) that begin with what the prior proposes and go on as the search would draw them."""
+        if self.prior is None:
+            return None
+        count = math.ceil(PROPOSED * self.budget.candidates)
+        drawn = INITIAL_STD * rng.standard_normal((count, *shape), dtype=np.float32)
+        drawn += 0.0 if start is None else np.clip(start, -1.0, 1.0)
+        drawn[:, 0] = self.prior.propose(imagination.here, self.side, turns_left, count, rng)
+        return drawn
 
     def _context(self, observation: Observation) -> Context:
         """Encode the newest frames (each once) and pad them to the model's history."""
@@ -141,19 +180,40 @@ class PlanningPolicy:
         return observation.frames
 
 
-def oracle(side: Side, stage: Stage, budget: Budget | None = None, physics: Physics | None = None) -> PlanningPolicy:
-    """The same search, cost and budget over the true simulator: what a perfect model would play."""
-    return PlanningPolicy(SimulatorModel(stage, physics), side, budget=budget, sees="state", laws=physics)
-
-
-def replying(
-    model: WorldModel, side: Side, budget: Budget | None = None, sees: Literal["frames", "state"] = "frames"
+def oracle(
+    side: Side, stage: Stage, budget: Budget | None = None, physics: Physics | None = None, **settings: Any
 ) -> PlanningPolicy:
-    """A planner that looks two own turns ahead and reckons with the opponent's answer between them."""
-    return PlanningPolicy(model, side, sees=sees, **reply_settings(budget))
+    """The same search over the true simulator: what a perfect model would play.
+
+    Args:
+        side: its seat.
+        stage: where it plays.
+        budget: how much it may look at.
+        physics: the laws that hold; the standard ones if None.
+        settings: other arguments of :class:`PlanningPolicy`.
+    """
+    return PlanningPolicy(SimulatorModel(stage, physics), side, budget=budget, sees="state", laws=physics, **settings)
+
+
+def plain_settings(budget: Budget | None = None) -> dict[str, Any]:
+    """The published search, cost and budget: arguments of :class:`PlanningPolicy`."""
+    return {"budget": budget or Budget()}
+
+
+def margin_settings(budget: Budget | None = None) -> dict[str, Any]:
+    """The published search at the cost that decides a match, and with more to look at."""
+    return {"cost": margin_cost, "budget": budget or Budget(candidates=256, iterations=8)}
 
 
 def reply_settings(budget: Budget | None = None) -> dict[str, Any]:
-    """What makes a planner reckon with the answer: arguments of :class:`PlanningPolicy`."""
+    """What makes a planner reckon with the answer between two own turns."""
     budget = budget or Budget(candidates=64, iterations=5)
     return {"cost": margin_cost, "budget": budget, "own_turns": 2, "opponent": Opponent()}
+
+
+#: What the planners of the game are, by the end of their names.
+SETTINGS: dict[str, Callable[[Budget | None], dict[str, Any]]] = {
+    "": plain_settings,
+    "-margin": margin_settings,
+    "-reply": reply_settings,
+}

@@ -3,24 +3,78 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from pushjepa.planning.policies import PlanningPolicy, oracle, replying
+from pushjepa.planning.advice import FILE, Advice, Prior, Value
+from pushjepa.planning.policies import SETTINGS, PlanningPolicy, oracle
 from pushjepa.planning.search import Budget
-from pushjepa.planning.simulator import SimulatorModel
 from pushjepa.relay.contract import Policy, Side
 from pushjepa.relay.opponents import OPPONENTS
 from pushjepa.relay.rules import check_side
 from pushjepa.relay.stages import Stage, get_stage
 from pushjepa.runtime.contract import WorldModel
 
-PLAYERS = ("jepa", "jepa-reply", "oracle", "oracle-reply", *OPPONENTS)  #: names that :func:`make_policy` knows
+JEPAS, ORACLES = (tuple(kind + end for end in SETTINGS) for kind in ("jepa", "oracle"))
+PLANNERS = (*JEPAS, *ORACLES)  #: those that search: with the world model, with the true simulator
+PLAYERS = (*PLANNERS, *OPPONENTS)  #: names that :func:`make_policy` knows
+ADVISED = ("prior", "value")  #: what a planner's name may end with, after a plus each
+
+_PLANNER = re.compile(r"(?P<base>[a-z-]+)(@(?P<candidates>[0-9]+)x(?P<iterations>[0-9]+))?(?P<advice>(\+[a-z]+)*)")
+
+
+class PlayerName(NamedTuple):
+    """What a player's name says.
+
+    Attributes:
+        base: one of ``PLAYERS``, or the whole name where it is none.
+        advice: what it is advised by, of ``ADVISED``.
+        budget: of its search; None for its own.
+    """
+
+    base: str
+    advice: tuple[str, ...] = ()
+    budget: Budget | None = None
+
+
+def read_player(name: str) -> PlayerName:
+    """Take a planner's name apart: ``jepa-margin@512x6+prior`` is jepa-margin, with that budget, and a prior.
+
+    Raises:
+        ValueError: a budget that no search can have.
+    """
+    found = _PLANNER.fullmatch(name)
+    if found is None or found["base"] not in PLANNERS:
+        return PlayerName(name)
+    advice = tuple(found["advice"].split("+")[1:])
+    if not set(advice) <= set(ADVISED) or len(set(advice)) < len(advice):
+        return PlayerName(name)
+    budget = None if found["candidates"] is None else Budget(int(found["candidates"]), int(found["iterations"]))
+    return PlayerName(found["base"], advice, budget)
 
 
 def needs_model(name: str) -> bool:
     """Whether the player called ``name`` needs a world model."""
-    return name in ("jepa", "jepa-reply")
+    return read_player(name).base in JEPAS
+
+
+def needs_advice(name: str) -> bool:
+    """Whether the player called ``name`` needs advice."""
+    return bool(read_player(name).advice)
+
+
+def check_player(name: str) -> None:
+    """Refuse a name that nobody has.
+
+    Raises:
+        ValueError: it is neither one of ``PLAYERS``, advised or not, nor that of a factory.
+    """
+    if read_player(name).base not in PLAYERS and ":" not in name:
+        raise ValueError(
+            f"unknown player {name!r}; choose one of {', '.join(PLAYERS)}, or package.module:factory "
+            "(a jepa or an oracle may have a budget, @96x6 is 96 candidates x 6 iterations, and +prior, +value or both)"
+        )
 
 
 def make_policy(
@@ -30,35 +84,46 @@ def make_policy(
     *,
     model: WorldModel | None = None,
     budget: Budget | None = None,
+    advice: Advice | None = None,
 ) -> Policy:
     """Put the player called ``name`` into a seat.
 
     Args:
-        name: one of ``PLAYERS``, or ``package.module:factory`` of a function ``factory(side, stage) -> Policy``.
+        name: one of ``PLAYERS``, a planner with a budget or advice (see :func:`read_player`), or
+            ``package.module:factory`` of a function ``factory(side, stage) -> Policy``.
         side: the seat.
         stage: the stage or its name.
         model: the world model of a player that needs one.
-        budget: of a player that searches; its own if None.
+        budget: of a player that searches and whose name gives none; its own if None.
+        advice: of a player that needs some.
 
     Raises:
-        ValueError: no such player, seat or stage; no model where one is needed; a factory that cannot be imported,
-            that fails, or that gives something that is no policy.
+        ValueError: no such player, seat or stage; no model or advice where it is needed; a factory that cannot be
+            imported, that fails, or that gives something that is no policy.
     """
     side = check_side(side)
     stage = get_stage(stage) if isinstance(stage, str) else stage
-    if needs_model(name):
+    check_player(name)
+    base, advised_by, own_budget = read_player(name)
+    if base in PLANNERS:
+        settings = SETTINGS[base.removeprefix("jepa").removeprefix("oracle")](own_budget or budget)
+        settings |= {part: _advice_of(name, advice, part) for part in advised_by}
+        if base in ORACLES:
+            return oracle(side, stage, **settings)
         if model is None:
             raise ValueError(f"the player {name!r} needs a world model; load one with pushjepa.runtime.load_model")
-        return PlanningPolicy(model, side, budget=budget) if name == "jepa" else replying(model, side, budget)
-    if name == "oracle":
-        return oracle(side, stage, budget)
-    if name == "oracle-reply":
-        return replying(SimulatorModel(stage), side, budget, sees="state")
-    if name in OPPONENTS:
-        return OPPONENTS[name](side, stage)
-    if ":" in name:
-        return _from_factory(name, side, stage)
-    raise ValueError(f"unknown player {name!r}; choose one of {', '.join(PLAYERS)}, or package.module:factory")
+        return PlanningPolicy(model, side, **settings)
+    return OPPONENTS[name](side, stage) if name in OPPONENTS else _from_factory(name, side, stage)
+
+
+def _advice_of(name: str, advice: Advice | None, part: str) -> Prior | Value:
+    """The prior or the value that the player called ``name`` goes by."""
+    if advice is None:
+        raise ValueError(f"the player {name!r} needs advice; load some with pushjepa.planning.Advice.load")
+    found = advice.prior if part == "prior" else advice.value
+    if found is None:
+        raise ValueError(f"the player {name!r} needs a {part}, which this {FILE} does not hold")
+    return found
 
 
 def _from_factory(name: str, side: Side, stage: Stage) -> Policy:

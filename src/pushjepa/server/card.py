@@ -19,7 +19,8 @@ class PartSize(Part):
 class ModelCard(Part):
     """A model's figures as its ``config.json`` has them; ``card`` is the text of its ``README.md``.
 
-    ``parts`` are without the total, which is ``parameters``. ``model``, ``data``, ``loss`` and ``phases`` are the
+    ``parts`` are without the total, which is ``parameters``. ``episodes`` and ``steps`` are those of all stores that it
+    learned from together; None where they are not told. ``model``, ``data``, ``loss`` and ``phases`` are the
     configuration that it was trained with. ``metrics`` are the figures at the end of each phase, ``measured`` those of
     the last: ``*_px`` in board pixels, ``*_deg`` in degrees. ``assembled`` says how a model came about whose phases
     were not run one after another; else it is empty.
@@ -32,6 +33,8 @@ class ModelCard(Part):
     frame_size: int
     model: dict[str, Any]
     data: dict[str, Any]
+    episodes: int | None
+    steps: int | None
     loss: dict[str, Any]
     phases: list[dict[str, Any]]
     metrics: dict[str, dict[str, float | None]]
@@ -51,6 +54,7 @@ def read_card(folder: Path) -> ModelCard:
     try:
         parameters = dict(config.get("parameters", {}))
         total = parameters.pop("total", None)
+        episodes, steps = _count_lessons(config.get("data", {}))
         preset, metrics, spec = config.get("preset", {}), config.get("metrics", {}), spec_of(config)
         return ModelCard(
             name=config["name"],
@@ -60,6 +64,8 @@ def read_card(folder: Path) -> ModelCard:
             frame_size=spec.frame_size,
             model=config["model"],
             data=config.get("data", {}),
+            episodes=episodes,
+            steps=steps,
             loss=preset.get("loss", {}),
             phases=preset.get("phases", []),
             metrics=metrics,
@@ -70,6 +76,14 @@ def read_card(folder: Path) -> ModelCard:
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"the configuration of the model in {folder.name} cannot be read: {reason}") from None
+
+
+def _count_lessons(data: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Episodes and env steps of all stores of ``data`` together: of the first, and of those beside it."""
+    stores = [data, *data.get("beside", [])]
+    if not all("episodes" in store and "steps" in store for store in stores):
+        return None, None
+    return sum(store["episodes"] for store in stores), sum(store["episodes"] * store["steps"] for store in stores)
 
 
 def _own_world(metrics: dict[str, dict[str, float | None]]) -> dict[str, float | None]:

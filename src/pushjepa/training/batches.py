@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pushjepa.data import EpisodeStore, Windows, draw_states, draw_windows, make_scenes, random_scenes
+from pushjepa.data.joining import join_episodes
 from pushjepa.data.shifted import draw_looks, make_shifted_episodes
-from pushjepa.data.store import Episodes
+from pushjepa.data.store import Episodes, count_held_out
 from pushjepa.data.windows import WindowBatch as StateWindows
 from pushjepa.data.windows import check_flippable, flip_window
 from pushjepa.nets import JEPA, SCENES
@@ -28,8 +29,8 @@ from pushjepa.relay.stages import STAGES, get_stage
 from pushjepa.training.modules import LookBatch, SceneBatch, TurnBatch, WindowBatch
 from pushjepa.training.presets import PhaseConfig
 
-VALIDATION_SHARE = 0.02  #: the last episodes of a store are never trained on
 _ALIKE = 8  # scenes that are drawn with one block: what a new block costs is shared by them
+_PREFETCHED = 4  # batches that each worker keeps ready
 _BLUR_DEGREES = 0.5  # of angle for each px of position: what the state head's errors are like
 
 
@@ -128,7 +129,7 @@ class FrameWindows(Batches[WindowBatch]):
     def __init__(self, episodes: Episodes, history: int, frame_size: int, phase: PhaseConfig, seed: int) -> None:
         super().__init__(phase.batch, seed)
         self._phase = phase
-        self._windows = Windows(episodes, history)
+        self._windows = Windows(episodes, history, phase.rollout)
         self._numbers = stage_numbers(episodes.stages)
         self._scenes = make_scenes(episodes.stages, frame_size, episodes.physics)
 
@@ -144,7 +145,7 @@ class LatentWindows(Batches[WindowBatch]):
     def __init__(self, episodes: Episodes, latents: Tensor, history: int, phase: PhaseConfig, seed: int) -> None:
         super().__init__(phase.batch, seed)
         self._phase = phase
-        self._windows = Windows(episodes, history)
+        self._windows = Windows(episodes, history, phase.rollout)
         self._numbers = stage_numbers(episodes.stages)
         self._latents = latents
 
@@ -195,7 +196,10 @@ class Turns(Batches[TurnBatch]):
 
 
 def _windows(items: Tensor, batch: StateWindows, numbers: NDArray[np.int64]) -> WindowBatch:
-    """The training batch of ``batch``, whose frames or latents are ``items`` (B, T+1, ...)."""
+    """The training batch of ``batch``, whose frames or latents are ``items`` (B, L, ...), L = history + rollout.
+
+    ``numbers`` (K,) are those of the stages that ``batch`` counts.
+    """
     actors, stage = torch.from_numpy(batch.actors), torch.from_numpy(numbers[batch.stage])
     return WindowBatch(items, _float(batch.states), _float(batch.steps), _float(batch.blocks), actors, stage)
 
@@ -251,20 +255,59 @@ class PhaseData(L.LightningDataModule):
         assert self.trainer is not None
         first = self.trainer.current_epoch * self._phase.validate_every
         numbers = range(first, min(first + self._phase.validate_every, self._phase.steps))
-        return DataLoader(self._training, batch_size=None, sampler=numbers, num_workers=self._workers)
+        # Pages that stay in place go to a GPU while it works on the batch before.
+        pinned = self.trainer.strategy.root_device.type == "cuda"
+        return DataLoader(
+            self._training,
+            batch_size=None,
+            sampler=numbers,
+            num_workers=self._workers,
+            prefetch_factor=_PREFETCHED if self._workers else None,
+            pin_memory=pinned,
+        )
 
     def val_dataloader(self) -> DataLoader[Any]:
         return DataLoader(self._validation, batch_size=None)  # type: ignore[arg-type]
 
 
+def split_episodes(stores: Sequence[Episodes], wanted: int = 0) -> tuple[Episodes, Episodes]:
+    """Episodes to train on and held-out ones, laid end to end: of each store the last few are held out.
+
+    Args:
+        stores: one or more, of equal length, stages and laws.
+        wanted: how many to train on at most, each store giving its share; 0 for all.
+
+    Raises:
+        ValueError: stores that do not fit together, or none of them with an episode beside those held out.
+    """
+    splits = [len(some) - count_held_out(len(some)) for some in stores]
+    if not sum(splits):
+        raise ValueError("every store holds one episode, which is held out: none is left to train on")
+    shares = share_out(wanted or sum(splits), splits)
+    training = [some.take(slice(0, share)) for some, share in zip(stores, shares, strict=True)]
+    held_out = [some.take(slice(split, None)) for some, split in zip(stores, splits, strict=True)]
+    return join_episodes(training), join_episodes(held_out)
+
+
+def share_out(wanted: int, sizes: Sequence[int]) -> list[int]:
+    """How many each of some parts gives of ``wanted`` things, by its size; together so many, or all there are.
+
+    What is left when all are rounded down comes from the first that have more.
+    """
+    total, most = sum(sizes), min(wanted, sum(sizes))
+    shares = [most * size // total for size in sizes]
+    for index, size in enumerate(sizes):
+        shares[index] += int(sum(shares) < most and shares[index] < size)
+    return shares
+
+
 def build_phase_data(
-    model: JEPA, phase: PhaseConfig, store: EpisodeStore, seed: int, workers: int, device: torch.device
+    model: JEPA, phase: PhaseConfig, stores: Sequence[EpisodeStore], seed: int, workers: int, device: torch.device
 ) -> PhaseData:
     """The batches that ``phase`` trains on and is validated on."""
-    episodes, config = store.episodes, model.config
-    split = len(episodes) - max(1, int(len(episodes) * VALIDATION_SHARE))
-    used = min(split, phase.episodes or split)
-    training, held_out = episodes.take(slice(0, used)), episodes.take(slice(split, None))
+    config = model.config
+    training, held_out = split_episodes([store.episodes for store in stores], phase.episodes)
+    episodes = training
     if phase.kind == "scenes":
         stages = episodes.stages
         pair: tuple[Batches[Any], Batches[Any]] = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pushjepa.data import EpisodeStore
+from pushjepa.data import Recipe
 from pushjepa.nets import JEPA
 from pushjepa.pusht.collect import CollectOptions
 from pushjepa.runtime.checkpoint import CARD
@@ -17,7 +17,7 @@ def write_card(
     folder: Path,
     model: JEPA,
     preset: Preset,
-    store: EpisodeStore,
+    recipes: Sequence[Recipe],
     metrics: Mapping[str, Mapping[str, float]],
     learned: Mapping[str, Any],
 ) -> None:
@@ -25,24 +25,21 @@ def write_card(
 
     Args:
         folder: where to.
-        model, preset, store: what was trained, how and on what.
+        model, preset, recipes: what was trained, how and on which stores of episodes.
         metrics: the phases' last validations by name.
         learned: all that it learned from, its start's data too.
     """
-    recipe = store.recipe
     sections = [
         _HEADER.format(name=preset.name),
         "## Parameters\n",
         parameter_table(model.parameters_by_part()),
         "## Data\n",
-        f"{recipe.episodes:,} episodes x {recipe.steps} env steps ({recipe.episodes * recipe.steps:,} steps), "
-        f"stages {', '.join(recipe.stages)}, seed {recipe.seed}; this run never trained on the last 2% of the "
-        f"episodes. `pushjepa generate --episodes {recipe.episodes} --steps {recipe.steps} --seed {recipe.seed}` makes "
-        f"them again.{_start_sentence(learned)}\n",
+        f"{' '.join(map(_store_sentence, recipes))} This run never trained on the last 2%"
+        f"{' of each store' if len(recipes) > 1 else ''}.{_start_sentence(learned)}\n",
         "## Recipe\n",
         phase_table(preset),
-        "*Drawn apart* are shares of a batch from windows whose last turn moves the block (moved), stops an agent "
-        "short while the block stays (blocked) or pushes the waiting agent (jostled).\n",
+        "*Drawn apart* are shares of a batch from windows whose first foreseen turn moves the block (moved), stops an "
+        "agent short while the block stays (blocked) or pushes the waiting agent (jostled).\n",
         *([f"Not as in the preset: {', '.join(preset.changes)}.\n"] if preset.changes else []),
         f"Weights of the losses beside the prediction's: SIGReg as above, state {preset.loss.state:g}, stage "
         f"{preset.loss.stage:g}. "
@@ -51,9 +48,10 @@ def write_card(
         "## Validation at the end of each phase\n",
         "Board pixels and degrees; `turn_*` over held-out turns that moved the block by more than 10 px, in `turns` "
         "from true positions blurred a little, elsewhere from frames; `told_*` and `unaware_*` so under laws "
-        "of physics drawn at random, with the unroll told of them and not. In `looks`, `decode_*` is what the second "
-        "look reads of scenes with other blocks, `first_*` what the first does, and `number_*_off` the mean error of a "
-        "number of the laws that it tells. `seconds` are those of a phase's last sitting.\n",
+        "of physics drawn at random, with the unroll told of them and not. `rollout_block_px` is the block's error "
+        "after the last turn of a rollout, over all windows. In `looks`, `decode_*` is what the second look reads of "
+        "scenes with other blocks, `first_*` what the first does, and `number_*_off` the mean error of a number of the "
+        "laws that it tells. `seconds` are those of a phase's last sitting.\n",
         metric_table(metrics),
     ]
     (folder / CARD).write_text("\n".join(sections))
@@ -89,6 +87,27 @@ def data_paragraph(options: CollectOptions, frames: int, learned: Mapping[str, A
         made = f"import {options.source}` reads"
     kept = f"{options.episodes:,} expert trajectories ({frames:,} frames); this run never trained on the last 2%."
     return f"{kept} `pushjepa pusht {made} them again.{_start_sentence(learned)}\n"
+
+
+def _store_sentence(recipe: Recipe) -> str:
+    """What a store of the game's episodes holds, and the command that makes it again."""
+    branched = recipe.visited is not None
+    source = f" branched from matches of the model {_visited_model(recipe)}" if branched else ""
+    option = " --visited EXPERIENCE" if branched else ""
+    if recipe.acting == "step":
+        source = " in which the agents alternate at every env step (the actor is who begins a block of five)"
+        option = " --acting step"
+    return (
+        f"{recipe.episodes:,} episodes x {recipe.steps} env steps ({recipe.episodes * recipe.steps:,} steps){source}, "
+        f"stages {', '.join(recipe.stages)}, seed {recipe.seed}: `pushjepa generate{option} --episodes "
+        f"{recipe.episodes} --steps {recipe.steps} --seed {recipe.seed}`."
+    )
+
+
+def _visited_model(recipe: Recipe) -> str:
+    """The name of the model from whose matches a store is branched."""
+    name: str = ((recipe.visited or {}).get("about") or {}).get("model", "(unnamed)")
+    return name
 
 
 def _start_sentence(learned: Mapping[str, Any]) -> str:
@@ -132,6 +151,7 @@ def phase_table(preset: Preset) -> str:
 def _kind(phase: PhaseConfig) -> str:
     """A phase's kind and what is special about it."""
     special = {"unroll frozen": phase.frozen_unroll, "without actions": phase.action_free}
+    special[f"{phase.rollout} turns ahead"] = phase.rollout > 1
     special[f"goals up to {phase.reach} steps ahead"] = phase.kind == "prior"
     return ", ".join([phase.kind, *(words for words, holds in special.items() if holds)])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import lightning as L
 import torch
@@ -14,7 +14,8 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 
 from pushjepa.nets import JEPA, SCENES, SIGReg, encode_state
-from pushjepa.training.metrics import decode_summary, turn_summary
+from pushjepa.nets.encoder import KeypointEncoder
+from pushjepa.training.metrics import decode_summary, state_errors, turn_summary
 from pushjepa.training.presets import LossWeights, PhaseConfig
 
 
@@ -59,10 +60,10 @@ class TurnBatch(NamedTuple):
 
 
 class WindowBatch(NamedTuple):
-    """Windows of history + 1 turn boundaries, T = history.
+    """Windows of L = history + rollout turn boundaries.
 
-    items (B, T+1, H, W, 3) uint8 frames or (B, T+1, D) cached latents; states (B, T+1, 7); steps (B, T, frameskip, 7)
-    states after each env step; blocks (B, T, frameskip, agents, 2); actors (B, T), -1 where padded; stage (B,).
+    items (B, L, H, W, 3) uint8 frames or (B, L, D) cached latents; states (B, L, 7); steps (B, L-1, frameskip, 7)
+    states after each env step; blocks (B, L-1, frameskip, agents, 2); actors (B, L-1), -1 where padded; stage (B,).
     """
 
     items: Tensor
@@ -96,9 +97,15 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class Phase(L.LightningModule, Generic[Model]):
-    """What the phases share: optimiser, schedule, seeding by step, throughput."""
+    """What the phases share: optimiser, schedule, seeding by step, throughput.
+
+    Attributes:
+        bf16: whether bf16 serves where a GPU trains it: not where positions are read or moved by parts that autocast
+            reaches.
+    """
 
     model: Model
+    bf16 = False
 
     def __init__(self, model: Model, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
         super().__init__()
@@ -109,6 +116,13 @@ class Phase(L.LightningModule, Generic[Model]):
         self.sigreg = SIGReg(projections=loss.directions)
         self._clock = time.perf_counter()
         self._seen: list[dict[str, Tensor]] = []
+
+    def hot(self) -> list[tuple[nn.Module, str]]:
+        """The methods that take most of a step's time: what there is to compile.
+
+        Small ones that are called again and again: a whole unroll or a whole encoder takes a minute to compile.
+        """
+        return []
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = build_optimizer(self.model, self.phase)
@@ -158,6 +172,13 @@ class Phase(L.LightningModule, Generic[Model]):
 class GamePhase(Phase[JEPA]):
     """What the phases of the game's model share: what its heads read, and its latents' shape."""
 
+    def __init__(self, model: JEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
+        super().__init__(model, phase, loss, seed)
+        self.bf16 = model.config.encoder == "vit-tiny"  # key points are places, and bf16 tells 256 of them apart
+
+    def hot(self) -> list[tuple[nn.Module, str]]:
+        return self.model.encoder.hot()
+
     def state_loss(self, latents: Tensor, states: Tensor) -> Tensor:
         """:func:`distance_loss` of the head on latents (..., D) against states (..., 7)."""
         return distance_loss(self.model.head(latents), states)
@@ -196,15 +217,21 @@ class ScenesPhase(GamePhase):
 class JointPhase(GamePhase):
     """LeWorldModel's losses from pixels, with the state loss on encoded and on predicted latents."""
 
+    def hot(self) -> list[tuple[nn.Module, str]]:
+        return [*self.model.encoder.hot(), *self.hot_unroll()]
+
+    def hot_unroll(self) -> list[tuple[nn.Module, str]]:
+        """What there is to compile of the unroll, if there is one."""
+        return [] if self.model.unroll is None else self.model.unroll.hot()
+
     def latents(self, batch: WindowBatch) -> Tensor:
-        """Latents (B, T+1, D) of a window."""
+        """Latents (B, L, D) of a window."""
         return self.model.encode(batch.items)
 
     def losses(self, batch: WindowBatch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """The prediction and state losses, with the latents (B, T+1, D) and the predictions (B, T, D)."""
-        latents = self.latents(batch)
-        # Token i with block i predicts boundary i + 1, for every i of the window.
-        predicted, imagined = self.model.predict_steps(latents[:, :-1], batch.blocks, batch.actors)
+        """The prediction and state losses, with the latents (B, L, D) and the predictions (B, L - 1, D)."""
+        latents, history = self.latents(batch), self.model.config.history
+        predicted, imagined = self.predict(latents[:, :history], batch)
         losses = {
             "pred": functional.mse_loss(predicted, latents[:, 1:]),
             "state": self.state_loss(latents, batch.states),
@@ -214,6 +241,30 @@ class JointPhase(GamePhase):
         if imagined is not None:
             losses["steps"] = distance_loss(imagined, batch.steps)
         return losses, latents, predicted
+
+    def predict(self, known: Tensor, batch: WindowBatch) -> tuple[Tensor, Tensor | None]:
+        """Predict a window's turns: one ahead from the latents that are known, then on from what was predicted.
+
+        Args:
+            known: (B, T, D) latents of the first T boundaries.
+            batch: L = T + the phase's ``rollout`` boundaries.
+
+        Returns:
+            (B, L - 1, D) the predictions of boundaries 1 ... L - 1, and (B, L - 1, frameskip, 8) the states imagined
+            on the way, None without an unroll.
+        """
+        history = known.shape[1]
+        # Token i with block i predicts boundary i + 1, for every i of the window.
+        predicted, imagined = self.model.predict_steps(known, batch.blocks[:, :history], batch.actors[:, :history])
+        ends, states = [predicted], [imagined]
+        for ahead in range(1, self.phase.rollout):
+            known = torch.cat([known[:, 1:], ends[-1][:, -1:]], dim=1)
+            turns = slice(ahead, ahead + history)
+            predicted, imagined = self.model.predict_steps(known, batch.blocks[:, turns], batch.actors[:, turns])
+            ends.append(predicted[:, -1:])
+            states.append(None if imagined is None else imagined[:, -1:])
+        found = [some for some in states if some is not None]
+        return torch.cat(ends, dim=1), torch.cat(found, dim=1) if found else None
 
     def training_step(self, batch: WindowBatch, batch_idx: int) -> Tensor:
         losses, latents, _ = self.losses(batch)
@@ -225,20 +276,25 @@ class JointPhase(GamePhase):
 
     def validation_step(self, batch: WindowBatch, batch_idx: int) -> None:
         losses, latents, predicted = self.losses(batch)
+        last = self.model.config.history - 1  # the first turn that is foreseen
         self.keep(
             decoded=self.model.head(latents[:, -1]),
-            predicted=self.model.head(predicted[:, -1]),
-            before=batch.states[:, -2],
-            after=batch.states[:, -1],
-            actors=batch.actors[:, -1],
+            shown=batch.states[:, -1],
+            ended=self.model.head(predicted[:, -1]),
+            predicted=self.model.head(predicted[:, last]),
+            before=batch.states[:, last],
+            after=batch.states[:, last + 1],
+            actors=batch.actors[:, last],
             pred=losses["pred"][None],
             state=losses["pred_state"][None],
         )
 
     def on_validation_epoch_end(self) -> None:
         seen = self.kept()
-        metrics = decode_summary(seen["decoded"], seen["after"])
+        metrics = decode_summary(seen["decoded"], seen["shown"])
         metrics |= turn_summary(seen["predicted"], seen["before"], seen["after"], seen["actors"])
+        if self.phase.rollout > 1:
+            metrics["rollout_block_px"] = state_errors(seen["ended"], seen["shown"])["block_px"].mean().item()
         metrics |= {"val_pred": seen["pred"].mean().item(), "val_state": seen["state"].mean().item()}
         self.log_dict(metrics, prog_bar=True)
 
@@ -249,7 +305,10 @@ class TurnsPhase(GamePhase):
     def __init__(self, model: JEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
         super().__init__(model, phase, loss, seed)
         assert model.unroll is not None  # a preset without one has no such phase
-        self.unroll = model.unroll
+        self.unroll, self.bf16 = model.unroll, False  # which is all that it runs
+
+    def hot(self) -> list[tuple[nn.Module, str]]:
+        return self.unroll.hot()
 
     def imagine(self, batch: TurnBatch, laws: Tensor | None) -> Tensor:
         """States (B, frameskip, 8) after each step, under laws as they are told (B, C)."""
@@ -315,6 +374,10 @@ class LooksPhase(GamePhase):
         model.requires_grad_(False)
         self.second = model.second.requires_grad_(True)
 
+    def hot(self) -> list[tuple[nn.Module, str]]:
+        # A second look is for the key-point encoder, and its own is another of these.
+        return [*self.model.encoder.hot(), *cast(KeypointEncoder, self.second.encoder).hot()]
+
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
         self.model.encoder.eval()
@@ -370,6 +433,9 @@ class LatentsPhase(JointPhase):
         if phase.frozen_unroll and model.unroll is not None:
             model.unroll.requires_grad_(False)
 
+    def hot(self) -> list[tuple[nn.Module, str]]:
+        return self.hot_unroll()
+
     def on_train_epoch_start(self) -> None:
         # Frozen means frozen: BatchNorm's running statistics too.
         self.model.encoder.eval()
@@ -385,13 +451,15 @@ class LatentsPhase(JointPhase):
 def build_optimizer(model: nn.Module, phase: PhaseConfig) -> torch.optim.Optimizer:
     """AdamW for what is trained in ``phase``, with Muon for the layers' matrices if the phase gives them a rate.
 
-    A memory of mechanisms may have a rate of its own.
+    The layers are the blocks of whichever network has such: unroll, predictor, the law adapter and the ViT, whose patch
+    embedding, class token and places stay with AdamW. The key-point encoder's blocks are convolutions, so all of it
+    stays there. A memory of mechanisms may have a rate of its own.
 
     Muon (Jordan et al., 2024) orthogonalises the step of each hidden matrix. timm's version takes AdamW for the groups
     that are marked so.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    matrices = [n for n, p in trained.items() if ".blocks." in n and "encoder" not in n and p.ndim == 2]
+    matrices = [n for n, p in trained.items() if ".blocks." in n and p.ndim == 2]
     matrices = matrices if phase.matrix_rate else []
     memory = [n for n in trained if n.startswith("memory.")] if phase.memory_rate else []
     rates = {n: phase.memory_rate if n in memory else phase.learning_rate for n in trained if n not in matrices}

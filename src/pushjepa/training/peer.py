@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pushjepa.data.store import count_held_out
 from pushjepa.nets.mech import encode_pusht_state
 from pushjepa.nets.peer_config import PeerConfig
 from pushjepa.pusht.adapters import ActionNormaliser
@@ -19,7 +20,7 @@ from pushjepa.pusht.model import load_net, read_format, read_origin
 from pushjepa.pusht.peer import FORMAT, Peer, build_peer, load_peer, parameters_by_part, save_peer
 from pushjepa.pusht.stable import LeWM, SIGReg
 from pushjepa.runtime.checkpoint import CARD, refuse_other
-from pushjepa.training.batches import VALIDATION_SHARE, Batches, PhaseData
+from pushjepa.training.batches import Batches, PhaseData
 from pushjepa.training.card import data_paragraph, metric_table, parameter_table, phase_table
 from pushjepa.training.modules import Phase
 from pushjepa.training.presets import LossWeights, PhaseConfig, Preset
@@ -149,7 +150,7 @@ class PeerTask:
         self.options = read_options(data)
         trajectories = read_trajectories(data)
         # The same share is held out as for our models, and nothing of it is used.
-        split = len(trajectories) - max(1, int(len(trajectories) * VALIDATION_SHARE))
+        split = len(trajectories) - count_held_out(len(trajectories))
         self.training, self.held_out = trajectories.take(0, split), trajectories.take(split, len(trajectories))
         self.actions = ActionNormaliser.of(self.training.actions)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
@@ -70,8 +70,8 @@ class PhaseConfig:
         steps: optimiser steps.
         batch: frames a step in ``scenes`` and ``looks``, turns a step in ``turns``, windows a step elsewhere.
         learning_rate: AdamW's at its peak; it warms up linearly and falls to 1% along a cosine.
-        matrix_rate: Muon's, at the same schedule, for the matrices of the unroll's and the predictor's layers; 0 leaves
-            them to AdamW.
+        matrix_rate: Muon's, at the same schedule, for the matrices of the layers of unroll, law adapter, predictor and
+            ViT; 0 leaves them to AdamW.
         warmup_steps: steps of the linear rise.
         weight_decay: AdamW's.
         clip: largest gradient norm.
@@ -80,10 +80,13 @@ class PhaseConfig:
         blur: ``turns``, ``prior`` and ``laws`` only: largest standard deviation, px, of a state as frames show it.
         flip: the game's ``turns``: show each turn upside down with even chance; Push-T's ``turns``, ``prior`` and
             ``laws``: turn the board at random, and mirror it too where the tee is a tee.
+        rollout: the game's ``joint`` and ``latents``: turns that are predicted one after another from the model's own
+            predictions, each with its losses; 1 predicts from what was seen alone.
         frozen_unroll: ``latents`` only: the unroll rests too; the rest learns to read it.
-        moved: share of each batch drawn from windows whose last turn moves the block; the rest is drawn from all.
-        blocked: share drawn from windows in whose last turn an agent is stopped short and the block stays.
-        jostled: share drawn from windows in whose last turn the waiting agent is pushed.
+        moved: share of each batch drawn from windows whose first foreseen turn moves the block (it is the only one
+            unless ``rollout`` asks for more); the rest is drawn from all.
+        blocked: share drawn from windows in whose first foreseen turn an agent is stopped short and the block stays.
+        jostled: share drawn from windows in whose first foreseen turn the waiting agent is pushed.
         masked: Push-T's ``joint`` and ``latents`` only: share of the slots that are hidden.
         action_free: Push-T's ``joint`` and ``latents`` only: learn to predict without actions, as pretraining does.
         memory_rate: AdamW's for the memory of mechanisms; 0 for ``learning_rate``.
@@ -92,7 +95,8 @@ class PhaseConfig:
             ``looks``: of branches) instead of random ones.
         branches: all phases of Push-T but ``prior``: how many branches of the trajectories, where the
             hand strays, are played in the simulator and learned from beside them.
-        episodes: use at most this many episodes of the store, 0 for all; encoding them takes its time in ``latents``.
+        episodes: use at most this many episodes in all, 0 for all there are; encoding them takes its time in
+            ``latents``. Of several stores each gives its share.
             In the game's ``laws``: how many are played, each under laws of its own.
         validate_every: steps between validations and checkpoints.
         validation: frames (``scenes``, ``looks``) or windows in a validation.
@@ -110,6 +114,7 @@ class PhaseConfig:
     frozen_norm: bool = False
     blur: float = 1.5
     flip: bool = False
+    rollout: int = 1
     frozen_unroll: bool = False
     moved: float = 0.0
     blocked: float = 0.0
@@ -127,7 +132,7 @@ class PhaseConfig:
     def __post_init__(self) -> None:
         if self.kind not in PHASES:
             raise ValueError(f"unknown phase {self.kind!r}; choose one of {', '.join(PHASES)}")
-        for name in ("steps", "batch", "learning_rate", "validate_every", "validation", "reach"):
+        for name in ("steps", "batch", "learning_rate", "validate_every", "validation", "reach", "rollout"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"phase {self.kind}: {name} must be positive, got {getattr(self, name)}")
         for name in (
@@ -177,6 +182,8 @@ class PhaseConfig:
         ):
             if getattr(self, name) and self.kind not in kinds:
                 raise ValueError(f"phase {self.kind}: {name} is for {' and '.join(kinds)} only")
+        if self.rollout > 1 and self.kind not in ("joint", "latents"):
+            raise ValueError(f"phase {self.kind}: rollout is for joint and latents only")
 
 
 @dataclass(frozen=True)
@@ -208,6 +215,8 @@ class Preset:
             raise ValueError(f"preset {self.name}: the phase prior trains the action prior, and prior_hidden is 0")
         if self.task == "pusht" and any(p.blocked or p.jostled for p in self.phases):
             raise ValueError(f"preset {self.name}: blocked and jostled are for the game only")
+        if self.task == "pusht" and any(p.rollout > 1 for p in self.phases):
+            raise ValueError(f"preset {self.name}: rollout is for the game only")
         only = any(p.masked or p.action_free or p.memory_rate or p.branches or p.played for p in self.phases)
         if self.task == "relay" and (priors or only):
             raise ValueError(
@@ -249,6 +258,8 @@ class Preset:
         for phase in self.phases:
             if phase.kind not in ("joint", "latents"):
                 raise ValueError(f"preset {self.name}: the peer has phases joint and latents, not {phase.kind}")
+            if phase.rollout > 1:
+                raise ValueError(f"preset {self.name}: the peer predicts one turn ahead: rollout is for the game")
             for name in ours:
                 if getattr(phase, name):
                     raise ValueError(f"preset {self.name}: {name} is for our own models, not for the peer")
@@ -260,6 +271,22 @@ class Preset:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"task": self.task}
+
+
+def with_defaults(found: Mapping[str, Any], preset: Preset) -> dict[str, Any]:
+    """An older preset, as :meth:`Preset.to_dict` wrote it, with the entries that there were not yet at their defaults.
+
+    Whatever a new entry's default is, it is what was done before there was the entry.
+
+    Args:
+        found: the older one.
+        preset: what it is compared with; the model's defaults are those of its architecture.
+    """
+    records = {"model": asdict(type(preset.model)()), "loss": asdict(LossWeights())}
+    phase = {f.name: f.default for f in fields(PhaseConfig) if f.default is not MISSING}
+    filled = {"task": preset.task, "changes": ()} | dict(found)
+    filled |= {name: defaults | filled.get(name, {}) for name, defaults in records.items()}
+    return filled | {"phases": [phase | some for some in filled.get("phases", [])]}
 
 
 def preset_names() -> list[str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from pushjepa.data.store import count_held_out
 from pushjepa.nets.mech import MechJEPA
 from pushjepa.nets.mech_config import MechConfig
 from pushjepa.nets.slots import SlotEncoder
@@ -19,7 +20,7 @@ from pushjepa.pusht.collect import MOVED, Trajectories
 from pushjepa.pusht.geometry import clearance, place
 from pushjepa.pusht.scene import PushTScene
 from pushjepa.pusht.simulator import BLOCK_SHAPES, BOARD, TURNED_ALIKE, Array, PushTPhysics, block_parts, tell_laws
-from pushjepa.training.batches import VALIDATION_SHARE, Batches, PhaseData, frames_at_once
+from pushjepa.training.batches import Batches, PhaseData, frames_at_once
 from pushjepa.training.modules import LookBatch, SceneBatch
 from pushjepa.training.presets import PhaseConfig
 
@@ -401,7 +402,7 @@ def build_pusht_data(
 ) -> PhaseData:
     """The batches that ``phase`` trains on and is validated on; the last trajectories are never trained on."""
     config = model.config
-    split = len(trajectories) - max(1, int(len(trajectories) * VALIDATION_SHARE))
+    split = len(trajectories) - count_held_out(len(trajectories))
     training = trajectories.take(0, min(split, phase.episodes or split))
     beside = 0 if phase.kind in ("laws", "looks") else phase.branches
     parts = with_branches(training, beside, seed), trajectories.take(split, len(trajectories))

@@ -53,7 +53,10 @@ def block_moves(batch: PushTBatch) -> Tensor:
 
 
 class SlotPhase(Phase[MechJEPA]):
-    """What the phases of a Push-T model share."""
+    """What the phases of a Push-T model share.
+
+    They are trained in fp32: slots, heads and unroll are made of positions throughout.
+    """
 
     def slot_state_loss(self, slots: Tensor, states: Tensor) -> Tensor:
         """A tenth of the mean distance of what the heads read in slots (..., K, D), ends of bar and stem included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from pushjepa.data.joining import check_alike
 from pushjepa.data.store import EpisodeStore
 from pushjepa.nets import JEPA, ModelConfig
 from pushjepa.runtime.checkpoint import read_config, refuse_other, verify
@@ -24,16 +26,36 @@ class RelayTask:
 
     Args:
         preset: whose architecture is a :class:`~pushjepa.nets.ModelConfig`.
-        data: an episode store.
+        data: episode stores, at least one; what is true of all of them is read off the first.
+
+    Raises:
+        ValueError: a store that cannot be read, or stores that do not fit together or with the preset.
     """
 
-    def __init__(self, preset: Preset, data: Path) -> None:
+    def __init__(self, preset: Preset, data: Sequence[Path]) -> None:
         assert isinstance(preset.model, ModelConfig)
         self.preset, self.config = preset, preset.model
-        self.store = EpisodeStore(data)
+        self.stores = [EpisodeStore(path) for path in data]
+        check_alike([store.episodes for store in self.stores])
+        self._check_rollout(data[0])
+        if self.config.unroll_hidden and self.stores[0].recipe.acting == "step":
+            raise ValueError(
+                f"the episodes in {data[0]} alternate at every step: the step unroll knows one actor a turn; use "
+                "--set model.unroll_hidden=0 and leave out all that needs the unroll (docs/data.md has the command)"
+            )
+
+    def _check_rollout(self, folder: Path) -> None:
+        """Refuse to foresee more turns than an episode has; all stores are alike in that."""
+        turns = self.stores[0].episodes.turns
+        for phase in self.preset.phases:
+            if phase.rollout > turns:
+                raise ValueError(
+                    f"the episodes in {folder} have {turns} turns: phase {phase.kind} cannot foresee {phase.rollout}"
+                )
 
     def describe(self) -> dict[str, Any]:
-        return self.store.recipe.to_dict()
+        first, *others = [store.recipe.to_dict() for store in self.stores]
+        return first | ({"beside": others} if others else {})
 
     def make_model(self) -> JEPA:
         return JEPA(self.config)
@@ -49,7 +71,7 @@ class RelayTask:
         return PHASE_MODULES[phase.kind](model, phase, self.preset.loss, seed)
 
     def build_data(self, model: JEPA, phase: PhaseConfig, seed: int, workers: int, device: torch.device) -> PhaseData:
-        return build_phase_data(model, phase, self.store, seed, workers, device)
+        return build_phase_data(model, phase, self.stores, seed, workers, device)
 
     def write_checkpoint(
         self, model: JEPA, folder: Path, curves: dict[str, dict[str, float]], learned: dict[str, Any]
@@ -58,7 +80,7 @@ class RelayTask:
         from pushjepa.runtime.export import export_checkpoint
 
         export_checkpoint(model, folder, preset=self.preset.to_dict(), data=learned, metrics=curves)
-        write_card(folder, model, self.preset, self.store, curves, learned)
+        write_card(folder, model, self.preset, [store.recipe for store in self.stores], curves, learned)
 
 
 def load_weights(model: JEPA, folder: Path) -> None:

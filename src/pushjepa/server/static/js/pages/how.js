@@ -96,17 +96,17 @@ function quality({ measured }) {
       ratio === undefined ? "" : ` Its push ratio is ${ratio.toFixed(2)}: it believes in pushes ${ratio < 1 ? "weaker" : "stronger"} than the real ones (1 would be right).`)));
 }
 
-function lessons({ loss, model }) {
+function lessons({ loss, model, data }) {
   const weight = loss.sigreg === undefined ? "" : ` (weight ${loss.sigreg})`;
   const state = loss.state === undefined ? "" : ` (weight ${loss.state})`;
   return section("Why it does not cheat itself",
     `A model that is asked only to predict its own latents has an easy way out: make all latents equal. SIGReg${weight} bars it. It looks at the ${model.width} numbers along random directions and asks for a bell curve along each; what is spread out like that cannot have collapsed. No second, slower copy of the network is needed.`,
     `A second task${state} keeps the latents honest: from each one, the small read-out has to tell where the discs and the T are. That error flows back into the encoder, so that what a player needs to know stays in.`,
-    "One more lesson is in the data: in training, as in play, the same side acts for a whole turn. With sides that alternated at every step, an earlier system of this kind never learned which disc was whose.");
+    data.acting === "step" ? "" : "One more lesson is in the data: in training, as in play, the same side acts for a whole turn. With sides that alternated at every step, an earlier system of this kind never learned which disc was whose.");
 }
 
-function training({ data, phases, metrics, assembled }) {
-  const told = data.episodes ? `It learned from ${count(data.episodes)} short episodes of ${data.steps} steps each (${count(data.episodes * data.steps)} steps)` : "It learned from recorded episodes";
+function training({ data, episodes, steps, phases, metrics, assembled }) {
+  const told = episodes ? `It learned from ${count(episodes)} short episodes (${count(steps)} steps in all)` : "It learned from recorded episodes";
   const stages = data.stages?.length ? `, on the stages ${data.stages.join(", ")}` : "";
   const keys = Object.keys(metrics);
   const hours = keys.reduce((sum, key) => sum + (metrics[key].seconds ?? 0), 0) / 3600;
