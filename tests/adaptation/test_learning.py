@@ -24,7 +24,7 @@ from pushjepa.runtime.checkpoint import WEIGHTS, spec_of
 from pushjepa.runtime.contract import Context
 from pushjepa.runtime.torch_backend import TorchBackend
 
-LAWS = 3
+LAWS = 8  # as many as the game's; some have their exact place in its unroll
 GAME = ModelConfig(
     layers=2,
     heads=2,
@@ -35,7 +35,8 @@ GAME = ModelConfig(
     head_hidden=16,
     unroll_hidden=32,
     unroll_layers=2,
-    unroll_waves=8,
+    unroll_waves=6,
+    unroll_feelers=2,
     laws=LAWS,
 )
 PUSHT = MechConfig(
@@ -54,7 +55,7 @@ PUSHT = MechConfig(
 )
 ONE_SLOT = replace(PUSHT, slots=1, mechanism="none")
 LOWRANK = replace(PUSHT, mechanism="lowrank")
-SHIFT = np.array([0.3, -0.2, 0.5])
+SHIFT = np.array([0.3, -0.2, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
 OTHER, NONE = SHIFT, np.zeros(LAWS)
 
 
@@ -268,9 +269,9 @@ def test_a_single_transition_is_judged_by_stored_ones(make):
     one, alike = transitions(teacher, 1), 8 * transitions(teacher, 2, NONE)
     assert learn(model, "unroll-last", one) is None
     assert learn(model, "unroll-last", [], stored=alike) is None
-    assert learn(model, "unroll-last", one, stored=alike) is not None
+    assert learn(model, "unroll-last", one, stored=alike, steps=20) is not None
     own = transitions(model, 16, NONE, seed=3)
-    assert learn(model, "unroll-last", one, stored=own) is None
+    assert learn(model, "unroll-last", one, stored=own, steps=20) is None
 
 
 def test_under_the_standard_laws_there_is_nothing_of_laws_to_learn(make):

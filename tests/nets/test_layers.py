@@ -1,12 +1,13 @@
-"""Small parts: moments and waves are sums, which no GPU rounds as it may round a matrix product."""
+"""Small parts: moments and waves are sums, which no GPU rounds as it may round a matrix product; ways round layers."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from pushjepa.nets.layers import fourier_features, heat_moments
+from pushjepa.nets.layers import Bypassed, fourier_features, heat_moments
 
 
 def test_moments_are_those_of_the_heat() -> None:
@@ -38,3 +39,28 @@ def test_nothing_that_is_near_a_position_is_a_matrix_product(function, shapes) -
     used = {str(node.target) for node in graph.nodes if node.op == "call_function"}
     assert used
     assert not [name for name in used if any(word in name for word in ("mm", "matmul", "conv", "dot", "einsum"))]
+
+
+def test_a_way_round_adds_nothing_at_first_and_then_what_is_linear() -> None:
+    torch.manual_seed(0)
+    layers = nn.Linear(5, 7), nn.GELU(), nn.Linear(7, 3)
+    plain, bypassed = Bypassed(*layers, bypass=None), Bypassed(*layers, bypass=(5, 3))
+    x, y = torch.randn(4, 5), torch.randn(4, 5)
+    assert torch.equal(bypassed(x), plain(x))
+    assert torch.equal(plain(x), nn.Sequential(*layers)(x))
+    assert bypassed.bypass is not None
+    nn.init.normal_(bypassed.bypass)
+
+    def added(inputs: torch.Tensor) -> torch.Tensor:
+        return bypassed(inputs) - plain(inputs)
+
+    assert added(x).abs().amin() > 0
+    torch.testing.assert_close(added(x), x @ bypassed.bypass.T)
+    torch.testing.assert_close(added(x + 2 * y), added(x) + 2 * added(y))
+
+
+def test_weights_of_layers_fit_whether_or_not_there_is_a_way_round() -> None:
+    layers = nn.Linear(5, 7), nn.GELU(), nn.Linear(7, 3)
+    plain, bypassed = Bypassed(*layers, bypass=None), Bypassed(*layers, bypass=(5, 3))
+    assert set(plain.state_dict()) == set(nn.Sequential(*layers).state_dict())
+    assert set(bypassed.state_dict()) - set(plain.state_dict()) == {"bypass"}

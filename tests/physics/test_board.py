@@ -228,6 +228,108 @@ def test_an_unknown_actor_is_refused():
         Board().run_turn(START, "p3", RIGHT)
 
 
+@pytest.mark.parametrize("name", STAGES)
+def test_a_traced_turn_ends_each_step_where_the_turn_does(name):
+    stage, rng = STAGES[name], np.random.default_rng(4)
+    board, state = Board(stage.obstacles), stage.sample_start(rng)
+    pushed = 0
+    for turn in range(100):
+        state = stage.sample_start(rng) if turn % 10 == 0 else state
+        block, actor = np.tile(rng.choice([-1.0, 1.0], 2), (5, 1)), ("p1", "p2")[turn % 2]
+        steps = board.run_turn(state, actor, block)
+        trace = board.trace_turn(state, actor, block)
+        assert trace.places.shape == trace.speeds.shape == (25, 7)
+        ends = trace.places[4::5]
+        assert np.array_equal(ends if actor == "p1" else mirror_state(ends), steps)
+        pushed += np.hypot(*(steps[-1] - state)[4:6]) > 1.0
+        state = steps[-1]
+        state[6] = math.remainder(state[6], math.tau)
+    assert pushed > 10, "turns in which nothing is touched would show little"
+
+
+def test_whole_turns_of_the_block_change_nothing_in_a_trace():
+    board = Board()
+    turned = START + np.array([0, 0, 0, 0, 0, 0, math.tau])
+    assert np.array_equal(board.trace_turn(turned, "p1", RIGHT).places[4::5], board.run_turn(turned, "p1", RIGHT))
+
+
+@settings(max_examples=40, deadline=None)
+@given(block=BLOCKS, seed=st.integers(0, 10_000))
+def test_p2s_trace_is_p1s_on_the_mirrored_board(block, seed):
+    stage = STAGES["pillars"]
+    board, state = Board(stage.obstacles), stage.sample_start(np.random.default_rng(seed))
+    ours, theirs = (
+        board.trace_turn(state, "p2", block),
+        board.trace_turn(mirror_state(state), "p1", mirror_block(block)),
+    )
+    assert np.array_equal(ours.places, theirs.places)
+    assert np.array_equal(ours.speeds, theirs.speeds)
+
+
+@pytest.mark.parametrize("actor", ["p1", "p2"])
+def test_a_trace_names_the_actor_first_and_sees_it_from_its_own_side(actor):
+    state = np.array([100.0, 60.0, 412.0, 60.0, 256.0, 400.0, 0.0])
+    ahead = RIGHT if actor == "p1" else -RIGHT  # towards the other one
+    trace = Board().trace_turn(state, actor, 0.5 * ahead)
+    # Its force gets it to 4 px a substep at once; the first place is the one before it moves.
+    assert trace.speeds[:, 0] == pytest.approx(np.full(25, 4.0))
+    assert trace.places[:, 0] == pytest.approx(100.0 + 4.0 * np.arange(25))
+    assert np.array_equal(trace.places[:, 1:], np.tile([60.0, 412.0, 60.0, 256.0, 400.0, 0.0], (25, 1)))
+    assert not trace.speeds[:, 1:].any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(block=BLOCKS, force=st.floats(1_000.0, 20_000.0), damping=st.floats(0.0, 1.0))
+def test_where_nothing_touches_places_go_on_by_the_speeds(block, force, damping):
+    """At half speed an agent stays within 100 px of the board's centre, and waiter and block are in corners."""
+    board = Board((), Physics(agent_force=force, damping=damping))
+    state = np.array([256.0, 256.0, 470.0, 470.0, 80.0, 80.0, 0.7])
+    places, speeds = board.trace_turn(state, "p1", 0.5 * block)
+    # Speeds are in px a substep; the engine has them in px a second, which is rounded differently.
+    assert np.abs(np.diff(places, axis=0) - speeds[:-1]).max() < 1e-9
+    assert np.abs(places[0] - state).max() < 1e-9
+    assert np.array_equal(places[:, 2:], np.tile(state[2:], (25, 1)))
+
+
+def test_a_trace_shows_how_the_block_is_set_in_motion_before_it_moves():
+    trace = Board().trace_turn(START, "p1", RIGHT)
+    sets_off = int(np.flatnonzero(trace.speeds[:, 4])[0])
+    assert 5 < sets_off < 20
+    assert np.array_equal(trace.places[:sets_off, 4:], np.tile(START[4:], (sets_off, 1)))
+    # Until it is parted from who runs into it, it has moved by less than a substep's way.
+    assert abs(trace.places[sets_off, 4] - START[4]) < trace.speeds[sets_off, 4]
+    assert trace.places[-1, 4] > START[4] + 40.0
+
+
+def test_a_trace_leaves_what_it_is_given_as_it_was():
+    state, block = START.copy(), RIGHT.copy()
+    one = Board().trace_turn(state, "p2", block)
+    assert np.array_equal(state, START)
+    assert np.array_equal(block, RIGHT)
+    assert np.array_equal(one.places, Board().trace_turn(START, "p2", RIGHT).places)
+
+
+@pytest.mark.parametrize(
+    ("state", "actor", "block", "message"),
+    [
+        (np.zeros(6), "p1", RIGHT, "board state"),
+        (np.full(7, np.nan), "p1", RIGHT, "board state"),
+        (START - 300.0, "p2", RIGHT, "board state"),
+        ("here", "p1", RIGHT, "board state"),
+        (START, "p3", RIGHT, "p1, p2"),
+        (START, 0, RIGHT, "p1, p2"),
+        (START, "p1", 1.01 * RIGHT, r"\[-1, 1\]"),
+        (START, "p2", RIGHT[:4], "shape"),
+    ],
+)
+def test_what_cannot_be_played_cannot_be_traced(state, actor, block, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        Board().trace_turn(state, actor, block)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=message):  # and is refused alike
+        Board().run_turn(state, actor, block)
+
+
 def test_a_board_that_favours_a_seat_is_refused():
     with pytest.raises(ValueError, match="mirror"):
         Board([Pillar(100.0, 100.0, 20.0)])

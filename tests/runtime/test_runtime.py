@@ -35,8 +35,8 @@ CONFIG = ModelConfig(
     mlp_hidden=32,
     unroll_hidden=16,
     unroll_layers=1,
-    unroll_waves=8,
-    unroll_substeps=2,
+    unroll_waves=6,
+    unroll_feelers=2,
 )
 
 
@@ -167,6 +167,15 @@ def test_graphs_have_the_stated_opset_hold_no_weights_and_no_paths(folder: Path)
         assert b"/" + b"site-packages" not in (folder / name).read_bytes()
         assert sum(len(item.raw_data) for item in graph.graph.initializer) < 20_000
         onnx.checker.check_model(str(folder / name))
+
+
+def test_the_substeps_of_a_turn_are_a_loop_in_its_graph(folder: Path) -> None:
+    """Written out, the graph would be as many times as large as there are substeps in a turn."""
+    graph = onnx.load(folder / "turns.onnx", load_external_data=False).graph
+    loops = [node for node in graph.node if node.op_type == "Scan"]
+    assert len(loops) == 1
+    (body,) = (attribute.g for attribute in loops[0].attribute if attribute.name == "body")
+    assert len(graph.node) < 2 * len(body.node)
 
 
 def test_matrices_are_stored_in_half_precision(folder: Path) -> None:

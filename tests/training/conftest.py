@@ -25,7 +25,8 @@ mlp_hidden = 32
 head_hidden = 32
 unroll_hidden = 16
 unroll_layers = 1
-unroll_waves = 8
+unroll_waves = 6
+unroll_feelers = 2
 [[phase]]
 kind = "scenes"
 steps = 4

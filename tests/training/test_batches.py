@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from pushjepa.data import EpisodeStore
+from pushjepa.data import Episodes, EpisodeStore, make_episode, make_recipe
 from pushjepa.data.scenes import scenes_clear
 from pushjepa.data.shifted import make_shifted_episodes
+from pushjepa.data.substeps import motors_alone
 from pushjepa.nets import JEPA
 from pushjepa.physics import VISIBLE, Board, Physics, block_parts, guess_laws, tell_laws
 from pushjepa.physics.constants import AGENTS
@@ -19,15 +22,25 @@ from pushjepa.training.batches import (
     LatentWindows,
     OtherScenes,
     SceneBatches,
+    SubstepBatches,
     Turns,
     encode_episodes,
     share_out,
     split_episodes,
     stage_numbers,
 )
+from pushjepa.training.modules import SubstepBatch
 from pushjepa.training.presets import PhaseConfig, Preset
 
 PHASE = PhaseConfig("joint", steps=4, batch=16, learning_rate=1e-3)
+SCENES = PhaseConfig("scenes", steps=4, batch=24, learning_rate=1e-3)
+SUBSTEPS = PhaseConfig("substeps", steps=4, batch=256, learning_rate=1e-3)
+
+
+def some_episodes(*stages: str) -> Episodes:
+    """Two episodes on each of some stages."""
+    recipe = make_recipe(2 * len(stages), 10, 5, stages=stages)
+    return Episodes.of([make_episode(recipe, i) for i in range(2 * len(stages))], recipe.stages)
 
 
 def test_a_batch_depends_on_the_seed_and_its_number_alone(store: EpisodeStore) -> None:
@@ -38,7 +51,7 @@ def test_a_batch_depends_on_the_seed_and_its_number_alone(store: EpisodeStore) -
 
 
 def test_scenes_carry_the_state_they_show() -> None:
-    batch = SceneBatches(("open",), Physics(), 32, 6, seed=0)[0]
+    batch = SceneBatches(some_episodes("open"), 32, replace(SCENES, batch=6), seed=0)[0]
     scene = Scene(get_stage("open"), 32)
     drawn = scene.draw_many(batch.states.numpy().astype(np.float64))
     # States are stored in single precision: the rounding may move an edge by one grey level.
@@ -125,15 +138,30 @@ def test_stores_of_one_episode_leave_nothing_to_train_on(store: EpisodeStore) ->
         split_episodes([store.episodes.take(slice(0, 1))] * 2)
 
 
-def test_scenes_carry_the_number_of_their_stage() -> None:
+@pytest.mark.parametrize("played", [0.0, 0.5])
+def test_scenes_carry_the_number_of_their_stage(played: float) -> None:
     names = ("open", "pillars", "gate")
-    batch = SceneBatches(names, Physics(), 32, 24, seed=0)[0]
+    batch = SceneBatches(some_episodes(*names), 32, replace(SCENES, played=played), seed=0)[0]
+    assert set(batch.stage.tolist()) == {0, 1, 2}
     drawn = [Scene(get_stage(names[k]), 32).draw(s.numpy()) for k, s in zip(batch.stage, batch.states, strict=True)]
     assert np.abs(np.stack(drawn).astype(int) - batch.frames.numpy().astype(int)).max() <= 16
 
 
+@pytest.mark.parametrize(("played", "count"), [(0.0, 0), (0.25, 16), (1.0, 64)])
+def test_a_share_of_scenes_was_played(store: EpisodeStore, played: float, count: int) -> None:
+    phase = replace(SCENES, batch=64, played=played)
+    first, again = (SceneBatches(store.episodes, 32, phase, seed=1)[3] for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    stored = {state.tobytes() for state in store.episodes.boundaries.reshape(-1, 7)}
+    assert sum(state.tobytes() in stored for state in first.states.numpy()) == count
+
+
 def test_a_stage_has_one_number_whatever_store_it_is_in() -> None:
-    assert SceneBatches(("gate",), Physics(), 32, 4, seed=0)[0].stage.tolist() == [2] * 4
+    gate = some_episodes("gate")
+    for phase in (replace(SCENES, batch=4), replace(SCENES, batch=4, played=1.0)):
+        assert SceneBatches(gate, 32, phase, seed=0)[0].stage.tolist() == [2] * 4
+    substeps = SubstepBatches(gate, replace(SUBSTEPS, batch=4), seed=0)[0]
+    assert substeps.stage.tolist() == [2] * 4
     assert stage_numbers(("open", "pillars", "gate")).tolist() == [0, 1, 2]
 
 
@@ -183,3 +211,41 @@ def test_every_turn_is_told_of_the_laws_it_was_played_under() -> None:
         block = batch.blocks[row, :, actor].double().numpy()
         played = board.run_turn(batch.before[row].double().numpy(), AGENTS[actor], block)
         assert played[-1, :6] == pytest.approx(batch.steps[row, -1, :6].double().numpy(), abs=0.05)
+
+
+def left_alone(batch: SubstepBatch, row: int, physics: Physics) -> bool:
+    """Whether a substep led where the motors alone would have led it."""
+    before, speeds = (part[row : row + 1].double().numpy() for part in (batch.before, batch.speeds_before))
+    places, then = motors_alone(before, speeds, batch.actions[row : row + 1].double().numpy(), physics)
+    turned = np.angle(np.exp(1j * (places[0, 6] - batch.after[row, 6].item())))  # batches mirror angles
+    off = np.abs(places[0, :6] - batch.after[row, :6].numpy()).max(), abs(turned)
+    return bool(max(*off, np.abs(then[0] - batch.speeds_after[row].numpy()).max()) < 0.011)
+
+
+def test_substeps_follow_from_the_motors_but_for_the_eventful_ones(store: EpisodeStore) -> None:
+    """The motors of p1, for it is always the actor's side that is shown; told of no laws but the standard ones."""
+    few = store.episodes.take(slice(0, 20))
+    plain, eventful = (SubstepBatches(few, replace(SUBSTEPS, eventful=share), seed=1) for share in (0.0, 1.0))
+    first, again = plain[5], SubstepBatches(few, SUBSTEPS, seed=1)[5]
+    assert all(torch.equal(a, b) for a, b in zip(first[:-1], again[:-1], strict=True))
+    assert not torch.equal(first.before, plain[6].before)
+    assert first.laws is None
+    assert (first.beat.min(), first.beat.max()) == (0, 4)
+    alone = [sum(left_alone(batch[5], row, Physics()) for row in range(256)) for batch in (plain, eventful)]
+    assert alone[0] > 64
+    assert alone[1] < 10  # what was stored in single precision may fall below what makes a substep eventful
+
+
+def test_every_substep_is_told_of_the_laws_it_was_played_under() -> None:
+    """Those of speed, damping and force are seen where nothing touches anything."""
+    episodes, laws = make_shifted_episodes(("open", "pillars"), 20, 2, workers=1)
+    batch = SubstepBatches(episodes, SUBSTEPS, seed=1, laws=laws)[0]
+    assert batch.laws is not None
+    names = {tell_laws(physics).tobytes(): physics for physics in laws}
+    own = [names[told.tobytes()] for told in batch.laws.numpy()]
+    assert len(set(own)) > 10
+    alone, of_others = (
+        sum(left_alone(batch, row, told[row]) for row in range(256)) for told in (own, own[1:] + own[:1])
+    )
+    assert alone > 64
+    assert of_others < alone / 2

@@ -10,19 +10,26 @@ from torch import nn
 
 from pushjepa.data import MOVED, EpisodeStore
 from pushjepa.data.store import Episodes
+from pushjepa.data.substeps import motors_alone
 from pushjepa.nets import JEPA, ModelConfig, encode_state
-from pushjepa.training.batches import Batches, FrameWindows, LatentWindows, encode_episodes
+from pushjepa.nets.unroll import Moving
+from pushjepa.physics import Physics
+from pushjepa.physics.constants import SUBSTEPS
+from pushjepa.training.batches import Batches, FrameWindows, LatentWindows, Turns, encode_episodes
 from pushjepa.training.modules import (
     SMOOTH,
     JointPhase,
     LatentsPhase,
     Phase,
     ScenesPhase,
+    SubstepBatch,
+    SubstepsPhase,
     TurnsPhase,
     WindowBatch,
     build_optimizer,
     distance_loss,
     match_loss,
+    substep_loss,
 )
 from pushjepa.training.presets import LossWeights, PhaseConfig, Preset
 from pushjepa.training.pusht_modules import PUSHT_MODULES
@@ -49,15 +56,89 @@ def test_near_zero_the_distance_loss_is_quadratic() -> None:
     assert values[1] / values[0] == pytest.approx(4.0, rel=0.1)
 
 
-def test_muon_takes_the_layers_matrices_and_adamw_the_rest(tiny: Preset) -> None:
+def some_substeps(count: int = 6) -> SubstepBatch:
+    """Substeps in which motors alone drive an actor that goes already."""
+    g = torch.Generator().manual_seed(3)
+    before = torch.cat([60 + 390 * torch.rand(count, 6, generator=g), torch.rand(count, 1, generator=g)], dim=1)
+    speeds = torch.zeros(count, 7)
+    speeds[:, :2] = 4.0 * torch.rand(count, 2, generator=g) - 2.0
+    actions = 2.0 * torch.rand(count, 2, generator=g) - 1.0
+    after, left = motors_alone(before.double().numpy(), speeds.double().numpy(), actions.double().numpy(), Physics())
+    beat, stage = torch.arange(count) % SUBSTEPS, torch.zeros(count, dtype=torch.long)
+    ended = (torch.from_numpy(part).float() for part in (after, left))
+    return SubstepBatch(before, speeds, *ended, actions, beat, stage)
+
+
+def as_it_was(batch: SubstepBatch) -> Moving:
+    """What a substep led to, as an unroll would say it."""
+    after = encode_state(batch.after)
+    speeds = (batch.speeds_after[:, :6] / 256.0).unflatten(-1, (3, 2))
+    return Moving(after[:, :6].unflatten(-1, (3, 2)), after[:, 6:], speeds, batch.speeds_after[:, 6:])
+
+
+def test_the_substep_loss_is_in_px_of_places_and_weighed_speeds() -> None:
+    batch = some_substeps()
+    right = as_it_was(batch)
+    assert substep_loss(right, batch).item() == pytest.approx(0.0, abs=1e-3)
+    smooth = 0.1  # px: what is lost of a distance that is far from none
+    for name, index, px, weight in (
+        ("bodies", 0, 10.0, 1.0),
+        ("bodies", 2, 10.0, 1.0),
+        ("speeds", 0, 10.0, 1.0),
+        ("speeds", 1, 10.0, 2.0),
+        ("speeds", 2, 10.0, 4.0),
+    ):
+        wrong = getattr(right, name).clone()
+        wrong[:, index] += torch.tensor([0.6, 0.8]) * px / 256.0
+        lost = substep_loss(right._replace(**{name: wrong}), batch).item()
+        assert lost == pytest.approx(weight * px, abs=weight * smooth)
+    spun = substep_loss(right._replace(spin=right.spin + 0.25), batch).item()
+    assert spun == pytest.approx(4.0 * 10.0, abs=4.0 * smooth)  # at 40 px from the block's centre
+
+
+def test_substeps_are_taught_from_where_the_game_was(tiny: Preset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where motors explain all, an unroll that has learned nothing is right already; and it learns what is not."""
+    torch.manual_seed(0)
     model = JEPA(tiny.model)
+    module = SubstepsPhase(model, replace(PHASE, kind="substeps"), LossWeights(), seed=0)
+    monkeypatch.setattr(module, "log", lambda *_, **__: None)
+    batch = some_substeps()
+    assert module.training_step(batch, 0).item() == pytest.approx(0.0, abs=0.01)
+    pushed = batch._replace(after=batch.after + 5.0, speeds_after=batch.speeds_after + 1.0)
+    module.training_step(pushed, 0).backward()
+    trained = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert trained
+    assert all(name.startswith("unroll.motion.") for name in trained), "all else is told of it once that is not zero"
+
+
+def test_whole_turns_are_imagined_for_each_of_a_batch(tiny: Preset, store: EpisodeStore) -> None:
+    torch.manual_seed(0)
+    model = JEPA(tiny.model)
+    batch = Turns(store.episodes, replace(PHASE, kind="turns", blur=0.0), seed=1)[0]
+    phase = TurnsPhase(model, replace(PHASE, kind="turns"), LossWeights(), seed=0)
+    imagined = phase.imagine(batch, None)
+    assert imagined.shape == (16, 5, 8)
+    assert model.unroll is not None
+    scene = nn.functional.one_hot(batch.stage, 8).float()
+    wanted = model.unroll(encode_state(batch.seen), scene, batch.blocks, batch.actors)
+    assert torch.equal(imagined, wanted)
+
+
+def test_muon_takes_the_layers_matrices_and_adamw_the_rest(tiny: Preset) -> None:
+    model = JEPA(replace(tiny.model, bypass=True, encoder_fine=2))
     optimizer = build_optimizer(model, replace(PHASE, matrix_rate=0.02))
     muon, adamw = optimizer.param_groups
     names = {id(p): name for name, p in model.named_parameters()}
     taken = {names[id(p)] for p in muon["params"]}
     assert "unroll.blocks.0.net.1.weight" in taken
     assert "predictor.blocks.0.qkv.weight" in taken
-    assert not any(name.startswith(("encoder.", "head.", "unroll.enter")) for name in taken)
+    # Hidden ones outside of blocks too, but neither what takes raw inputs in nor what gives outputs.
+    assert {"encoder.out.weight", "projector.0.weight", "projector.3.weight", "head.0.weight", "head.2.weight"} <= taken
+    assert {f"unroll.of_{pair}.2.weight" for pair in ("block", "agents", "board")} <= taken
+    outer = ("unroll.enter", "unroll.motion", "unroll.felt", "unroll.stood", "unroll.feelers", "unroll.of_block.0")
+    outer += ("unroll.of_block.4", "encoder.maps", "encoder.blocks", "head.4", "scene", "lift", "anchor")
+    assert not any(name.startswith(outer) or name.endswith(("bias", "bypass")) for name in taken)
+    assert {name for name in names.values() if name.startswith(outer)}, "which the model has"
     assert len(taken) + len(adamw["params"]) == len(names)
     assert (muon["lr"], adamw["lr"], adamw["use_fallback"]) == (0.02, 1e-3, True)
 
@@ -195,15 +276,15 @@ def test_what_is_compiled_gives_the_same_and_is_itself_again_afterwards(tiny: Pr
     nn.init.normal_(model.unroll.motion.weight, std=0.01)
     torch.manual_seed(0)
     turns = torch.randn(4, 8), torch.randn(4, 8).softmax(-1), torch.rand(4, 5, 2, 2), torch.tensor([0, 1, 1, 0])
-    before = model.unroll(*turns)[0]
+    before = model.unroll(*turns)
     calls: list[str] = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(torch, "compile", lambda method, **_: lambda *given: calls.append("move") or method(*given))
         with compiled(phase.hot()):
-            torch.testing.assert_close(model.unroll(*turns)[0], before)
-    assert len(calls) == 5 * tiny.model.unroll_substeps
+            torch.testing.assert_close(model.unroll(*turns), before)
+    assert len(calls) == 5 * SUBSTEPS
     assert "move" not in vars(model.unroll)
-    torch.testing.assert_close(model.unroll(*turns)[0], before)
+    torch.testing.assert_close(model.unroll(*turns), before)
 
 
 def test_places_are_read_in_full_precision_under_autocast(tiny: Preset) -> None:
@@ -215,7 +296,7 @@ def test_places_are_read_in_full_precision_under_autocast(tiny: Preset) -> None:
     actors = torch.tensor([[0, 1, 0], [1, 0, 1]])
 
     def look() -> tuple[torch.Tensor, ...]:
-        moments = model.encoder.moments(features)
+        moments = model.encoder.moments(*features)
         latents = model.projector(model.encoder.read(moments)).unflatten(0, (2, 3))
         predicted, imagined = model.predict_steps(latents, 0.5 * torch.ones(2, 3, 5, 2, 2), actors)
         assert imagined is not None
@@ -232,7 +313,7 @@ def test_places_are_read_in_full_precision_under_autocast(tiny: Preset) -> None:
 
 
 def test_bf16_serves_the_vit_alone(tiny: Preset) -> None:
-    vit = ModelConfig(encoder="vit-tiny", frame_size=28, unroll_hidden=16, unroll_layers=1, unroll_waves=8)
+    vit = ModelConfig(encoder="vit-tiny", frame_size=28, unroll_hidden=16, unroll_layers=1, unroll_waves=6)
     turns = replace(PHASE, kind="turns")
     for config, serves in ((tiny.model, False), (vit, True)):
         assert JointPhase(JEPA(config), PHASE, LossWeights(), seed=0).bf16 is serves

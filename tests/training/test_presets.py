@@ -8,21 +8,23 @@ TURNS = "[[phase]]\nkind = 'turns'\nsteps = 1\nbatch = 1\nlearning_rate = 1\n"
 LAWS_PHASE = TURNS.replace("turns", "laws")
 SCENES_PHASE = TURNS.replace("turns", "scenes")
 JOINT_PHASE = TURNS.replace("turns", "joint")
+SUBSTEPS_PHASE = TURNS.replace("turns", "substeps")
 LOOKS_PHASE = TURNS.replace("turns", "looks")
 PUSHT_LOOKS = f"task = 'pusht'\n[model]\nlaws = 12\nvisible = {[1, *range(6, 12)]}\n" + LOOKS_PHASE
+UNROLL = "[model]\nunroll_hidden = 8\n"
 PUSHT_TURNS = "task = 'pusht'\n[model]\nlaws = {}\n" + TURNS
 
 
 def test_every_shipped_preset_reads_and_names_its_phases() -> None:
     pusht = ["scenes", "scenes", "turns", "latents", "prior"]
     recipes = {
-        "compact": ["scenes", "joint", "scenes", "turns", "latents", "laws", "looks"],
+        "compact": ["scenes", "joint", "scenes", "substeps", "latents", "laws", "looks"],
         "mechjepa": ["scenes", "latents"],
         "pusht-compact": pusht,
         "pusht-peer": ["joint"],
         "pusht-peer-frozen": ["latents"],
         "pusht-slots": [*pusht, "laws", "looks"],
-        "vit-tiny": ["scenes", "joint", "scenes", "turns", "latents"],
+        "vit-tiny": ["scenes", "joint", "scenes", "substeps", "latents"],
     }
     tasks = {"mechjepa": "pusht", "pusht-compact": "pusht", "pusht-slots": "pusht", "pusht-peer": "peer"} | {
         "pusht-peer-frozen": "peer"
@@ -66,7 +68,7 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
         ),
         (
             "[[phase]]\nkind = 'latents'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nmemory_rate = 1e-3",
-            "played and the phase prior are for Push-T",
+            "branches and the phase prior are for Push-T",
         ),
         ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nfrozen_unroll = true", "latents only"),
         (
@@ -107,6 +109,19 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
         ("task = 'peer'\n" + JOINT_PHASE + "rollout = 2", "the peer predicts one turn ahead"),
         ("[model]\nencoder = 'vit-tiny'\nencoder_points = 16\n" + SCENES_PHASE, "not for vit-tiny"),
         ("[model]\nencoder = 'vit-tiny'\nencoder_channels = [8, 8]\n" + SCENES_PHASE, "not for vit-tiny"),
+        (SUBSTEPS_PHASE, "substeps and turns train the step unroll, and unroll_hidden is 0"),
+        (UNROLL + SUBSTEPS_PHASE + "moved = 0.5", "phase substeps: moved means nothing to it"),
+        (UNROLL + SUBSTEPS_PHASE + "sigreg = 0.1", "encoder rests"),
+        (UNROLL + SUBSTEPS_PHASE + "flip = true", "flip is for turns and prior and laws only"),
+        (UNROLL + SUBSTEPS_PHASE + "played = 0.5", "played is for scenes and looks only"),
+        (UNROLL + SUBSTEPS_PHASE + "eventful = 1.5", "eventful is a share, 1.5 is too much"),
+        (UNROLL + SUBSTEPS_PHASE + "eventful = -0.5", "eventful must not be negative"),
+        (UNROLL + TURNS + "eventful = 0.5", "eventful is for substeps and laws only"),
+        ("task = 'pusht'\n" + SUBSTEPS_PHASE, "the phase substeps is for the game only"),
+        (PUSHT_TURNS.format(12) + LAWS_PHASE + "branches = 2\neventful = 0.5", "eventful are for the game only"),
+        ("task = 'peer'\n" + SUBSTEPS_PHASE, "the peer has phases joint and latents, not substeps"),
+        ("[model]\nencoder = 'vit-tiny'\nencoder_fine = 4\n" + SCENES_PHASE, "not for vit-tiny"),
+        ("[model]\nunroll_waves = 8\n" + SCENES_PHASE, "positive multiple of 6"),
         ("[loss]\nsig = 1\n[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1", "unknown option 'sig'"),
     ],
 )
@@ -135,25 +150,36 @@ def test_entries_are_read_differently() -> None:
             "loss.sigreg=0.0",
             "model.visible=[]",
             "model.encoder=vit-tiny",
+            "model.encoder_fine=0",
             "model.frame_size=224",
             "phase.1.steps=12",
             "phase.6=off",
-            "phase.3.flip=false",
+            "phase.2.frozen_norm=false",
         ],
     )
     assert (changed.seed, changed.loss.state, changed.loss.sigreg) == (7, 100, 0.0)
     assert (changed.model.encoder, changed.model.visible) == ("vit-tiny", ())
     assert [phase.kind for phase in changed.phases] == [phase.kind for phase in plain.phases][:-1]
-    assert (changed.phases[1].steps, changed.phases[3].flip) == (12, False)
-    assert (changed.phases[1].batch, changed.phases[2]) == (plain.phases[1].batch, plain.phases[2])
+    assert (changed.phases[1].steps, changed.phases[2].frozen_norm) == (12, False)
+    assert plain.phases[2].frozen_norm
+    assert (changed.phases[1].batch, changed.phases[3]) == (plain.phases[1].batch, plain.phases[3])
     assert changed.changes[0] == "seed=7"
     assert plain.changes == ()
     assert load_preset("compact") == plain
 
 
+def test_the_game_s_scenes_may_be_played_ones_and_looks_have_a_rate_for_matrices() -> None:
+    preset = parse_preset("mine", SCENES_PHASE + "played = 0.5\nmatrix_rate = 0.01")
+    assert (preset.task, preset.phases[0].played) == ("relay", 0.5)
+    looks = parse_preset(
+        "mine", "[model]\nunroll_hidden = 8\nlaws = 8\nvisible = [1, 6, 7]\n" + LOOKS_PHASE + "matrix_rate = 0.01"
+    )
+    assert looks.phases[0].matrix_rate == 0.01
+
+
 def test_phases_keep_their_numbers_while_some_are_left_out() -> None:
     changed = load_preset("compact", ["phase.1=off", "phase.2.steps=5", "model.visible=[]", "phase.6=off"])
-    assert [phase.kind for phase in changed.phases] == ["scenes", "scenes", "turns", "latents", "laws"]
+    assert [phase.kind for phase in changed.phases] == ["scenes", "scenes", "substeps", "latents", "laws"]
     assert changed.phases[1].steps == 5
 
 
@@ -171,7 +197,7 @@ def test_phases_keep_their_numbers_while_some_are_left_out() -> None:
         ("phase.6=off", "needs a phase looks"),
         ("phase.1.steps=abc", "steps is a value of type int, got 'abc'"),
         ("phase.1.steps=1.5", "steps is a value of type int, got 1.5"),
-        ("phase.3.flip=1", "flip is a value of type bool, got 1"),
+        ("phase.2.frozen_norm=1", "frozen_norm is a value of type bool, got 1"),
         ("loss.state=true", "state is a value of type float, got True"),
         ("model.visible=1", "a value of the wrong kind"),
     ],

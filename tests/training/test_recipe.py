@@ -19,6 +19,10 @@ from pushjepa.training.modules import JointPhase, Phase, TurnsPhase
 from pushjepa.training.presets import PhaseConfig, Preset
 from pushjepa.training.recipe import TrainingOptions, train
 
+SUBSTEPS = PhaseConfig(
+    "substeps", steps=4, batch=64, learning_rate=1e-2, warmup_steps=2, eventful=0.75, validate_every=2, validation=64
+)
+
 
 def options(episodes: Path, out: Path, init_from: Path | None = None) -> TrainingOptions:
     return TrainingOptions((episodes,), out, init_from, device="cpu", threads=1)
@@ -114,10 +118,31 @@ def test_in_the_latents_phase_the_encoder_rests(run: Path) -> None:
     assert not torch.equal(joint["predictor.out.weight"], latents["predictor.out.weight"])
 
 
+def test_the_substeps_phase_trains_the_unroll_alone(run: Path, episodes: Path, tiny: Preset, tmp_path: Path) -> None:
+    alone = replace(tiny, phases=(SUBSTEPS,))
+    folder = train(alone, options(episodes, tmp_path, init_from=run / "checkpoint"))
+    ours, theirs = (load_file(f / "model.safetensors") for f in (folder, run / "checkpoint"))
+    changed = {name for name in theirs if not torch.equal(ours[name], theirs[name])}
+    assert {name.split(".")[0] for name in changed} == {"unroll"}
+    assert {"unroll.felt", "unroll.stood", "unroll.feelers", "unroll.of_block.2.weight"} <= changed
+    figures = json.loads((folder / "config.json").read_text())["metrics"]["0-substeps"]
+    assert {"turn_actor_px", "turn_block_px", "val_state"} <= figures.keys()
+    assert "eventful 0.75" in (folder / "README.md").read_text()
+
+
 def test_the_laws_phase_teaches_other_laws_and_nothing_else(
     run: Path, episodes: Path, tiny: Preset, tmp_path: Path
 ) -> None:
-    laws = PhaseConfig("laws", steps=4, batch=16, learning_rate=1e-2, episodes=24, validate_every=2, validation=64)
+    laws = PhaseConfig(
+        "laws",
+        steps=4,
+        batch=64,
+        learning_rate=1e-2,
+        eventful=0.75,
+        episodes=24,
+        validate_every=2,
+        validation=64,
+    )
     lawful = replace(tiny, model=replace(tiny.model, laws=LAWS), phases=(laws,))
     folder = train(lawful, options(episodes, tmp_path, init_from=run / "checkpoint"))
     ours, theirs = (load_file(f / "model.safetensors") for f in (folder, run / "checkpoint"))

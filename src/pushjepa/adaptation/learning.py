@@ -315,7 +315,7 @@ def _unroll(net: Net, batch: _Batch) -> Tensor:
     if isinstance(net, JEPA):
         flat = latents[:, 0]
         scene = net.scene(flat).softmax(dim=-1)
-        ends: Tensor = net.unroll(net.head(flat), scene, blocks, batch.actors[:, -1], batch.laws)[0][:, -1]
+        ends: Tensor = net.unroll(net.head(flat), scene, blocks, batch.actors[:, -1], batch.laws)[:, -1]
         return ends
     return cast(Tensor, net.unroll(net.heads(latents), batch.before, blocks[:, :, 0], batch.laws)[0][:, -1])
 

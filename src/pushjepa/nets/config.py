@@ -19,6 +19,7 @@ class ModelConfig(Record):
         encoder_channels: feature maps of the keypoint encoder after its first and its second convolution; as they are
             for ``vit-tiny``, which has none.
         encoder_points: key points that it gives; likewise.
+        encoder_fine: key points that it gives besides, of its first convolution's finer maps; likewise, 0 for none.
         frame_size: height and width of a frame, px.
         width: D, numbers in a latent.
         projector_hidden: hidden width of the projector.
@@ -28,11 +29,10 @@ class ModelConfig(Record):
         layers, heads, head_width, mlp_hidden, dropout: the predictor's transformer.
         action_encoder: ``mlp`` with the actor given explicitly, or ``linear`` as published (actor implicit).
         head_hidden: hidden width of the state head.
+        bypass: whether linear ways lead round the projector and the state head, for what is linear already.
         unroll_hidden, unroll_layers: sizes of the step unroll; a width of 0 leaves it out, as published.
-        unroll_waves: frequencies of the Fourier features of each distance between bodies, a multiple of 8; those of a
-            place on the board are half as many.
-        unroll_substeps: how often the unroll's network is applied within one env step, each time to its share of the
-            commanded motion.
+        unroll_waves: frequencies of the Fourier features of an agent's place at the block, a multiple of 6.
+        unroll_feelers: points of the block that feel for walls and obstacles.
         laws: C, numbers that tell the unroll of the laws of physics; 0 for one that knows one world.
         visible: which of those a second look at a frame tells; none for a model without a second look.
     """
@@ -42,6 +42,7 @@ class ModelConfig(Record):
     encoder: str = "keypoint"
     encoder_channels: tuple[int, int] = (16, 32)
     encoder_points: int = 32
+    encoder_fine: int = 0
     frame_size: int = 112
     width: int = 192
     projector_hidden: int = 2048
@@ -55,10 +56,11 @@ class ModelConfig(Record):
     dropout: float = 0.0
     action_encoder: str = "mlp"
     head_hidden: int = 256
+    bypass: bool = False
     unroll_hidden: int = 0
     unroll_layers: int = 2
-    unroll_waves: int = 32
-    unroll_substeps: int = 1
+    unroll_waves: int = 30
+    unroll_feelers: int = 24
     laws: int = 0
     visible: tuple[int, ...] = ()
 
@@ -71,10 +73,10 @@ class ModelConfig(Record):
             raise ValueError(f"unknown action_encoder {self.action_encoder!r}; choose mlp or linear")
         if self.unroll_hidden and (self.agents != 2 or self.action_encoder != "mlp"):
             raise ValueError("the step unroll needs two agents and the explicit actor (action_encoder mlp)")
-        if self.unroll_waves < 8 or self.unroll_waves % 8:
-            raise ValueError(f"unroll_waves must be a positive multiple of 8, got {self.unroll_waves}")
-        if self.unroll_substeps < 1:
-            raise ValueError(f"unroll_substeps must be at least 1, got {self.unroll_substeps}")
+        if self.unroll_waves < 6 or self.unroll_waves % 6:
+            raise ValueError(f"unroll_waves must be a positive multiple of 6, got {self.unroll_waves}")
+        if self.unroll_feelers < 1:
+            raise ValueError(f"unroll_feelers must be at least 1, got {self.unroll_feelers}")
         if self.laws < 0 or (self.laws and not self.unroll_hidden):
             raise ValueError(f"laws are told to the unroll: {self.laws} of them, unroll_hidden {self.unroll_hidden}")
         check_visible(self.visible, self.laws)
@@ -88,9 +90,12 @@ class ModelConfig(Record):
                 "encoder_channels are two numbers of at least 1, and so is encoder_points; "
                 f"got {list(self.encoder_channels)} and {self.encoder_points}"
             )
-        sizes = self.encoder_channels, self.encoder_points
-        if self.encoder == "vit-tiny" and sizes != (ModelConfig.encoder_channels, ModelConfig.encoder_points):
-            raise ValueError("encoder_channels and encoder_points are for the keypoint encoder, not for vit-tiny")
+        if self.encoder_fine < 0:
+            raise ValueError(f"encoder_fine must not be negative, got {self.encoder_fine}")
+        if self.encoder == "vit-tiny":
+            for name in ("encoder_channels", "encoder_points", "encoder_fine"):
+                if getattr(self, name) != getattr(ModelConfig, name):
+                    raise ValueError(f"{name} is for the keypoint encoder, not for vit-tiny")
         if self.encoder == "vit-tiny" and self.frame_size % 14:
             raise ValueError(f"vit-tiny has patches of 14 px: frame_size must be a multiple, got {self.frame_size}")
         if self.encoder == "keypoint" and self.frame_size % 4:

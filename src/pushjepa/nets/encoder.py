@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pushjepa.nets.config import ModelConfig
-from pushjepa.nets.layers import heat_moments, in_full_precision
+from pushjepa.nets.layers import Bypassed, heat_moments, in_full_precision
 
 
 class Normalise(nn.Module):
@@ -40,12 +40,16 @@ class KeypointEncoder(nn.Module):
 
     Each of ``points`` feature maps is turned into a distribution over the image, of which the mean (x, y) and the
     second moments (xx, yy, xy) are kept: where a thing is and how it lies. Positions and angle are learned from a
-    fraction of the frames that a flattened map needs.
+    fraction of the frames that a flattened map needs. ``fine`` more are found at twice the resolution, in the first
+    convolution's maps: an agent is three or four pixels wide.
     """
 
     line: Tensor
+    fine_line: Tensor
 
-    def __init__(self, width: int, frame_size: int, channels: tuple[int, int] = (16, 32), points: int = 32) -> None:
+    def __init__(
+        self, width: int, frame_size: int, channels: tuple[int, int] = (16, 32), points: int = 32, fine: int = 0
+    ) -> None:
         super().__init__()
         first, second = channels
         self.normalise = Normalise()
@@ -59,23 +63,34 @@ class KeypointEncoder(nn.Module):
         )
         self.blocks = nn.Sequential(ResidualBlock(second, 1), ResidualBlock(second, 2))
         self.maps = nn.Conv2d(second, points, 1)
-        self.out = nn.Linear(points * 5, width)
+        self.out = nn.Linear((points + fine) * 5, width)
+        self.fine: nn.Sequential | None = None
+        if fine:
+            self.fine = nn.Sequential(nn.Conv2d(first, first, 3, padding=1), nn.ReLU(), nn.Conv2d(first, fine, 1))
         self.register_buffer("line", torch.linspace(-1.0, 1.0, frame_size // 4), persistent=False)
+        self.register_buffer("fine_line", torch.linspace(-1.0, 1.0, frame_size // 2), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Frames (N, H, W, 3) of 0 ... 255 to features (N, width)."""
-        return self.read(self.moments(self.features(frames)))
+        return self.read(self.look(frames)[0])
 
-    def features(self, frames: Tensor) -> Tensor:
-        """Frames (N, H, W, 3) to what the convolutions make of them (N, C, h, w)."""
-        found: Tensor = self.blocks(self.stem(self.normalise(frames)))
-        return found
+    def look(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames (N, H, W, 3) to moments of key points (N, points * 5), and how much of each map there is (N, C)."""
+        early, late = self.features(frames)
+        return self.moments(early, late), late.mean(dim=(2, 3))
+
+    def features(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames (N, H, W, 3) to what the first convolution and what all make of them, (N, C, h, w) each."""
+        early = self.stem[:3](self.normalise(frames))
+        return early, self.blocks(self.stem[3:](early))
 
     @in_full_precision
-    def moments(self, features: Tensor) -> Tensor:
-        """Features (N, C, h, w) to the key points' means and second moments (N, points * 5)."""
-        heat = self.maps(features).flatten(2).softmax(dim=-1)  # (N, P, h*w)
-        return heat_moments(heat.unflatten(2, (len(self.line), len(self.line))), self.line).flatten(1)
+    def moments(self, early: Tensor, late: Tensor) -> Tensor:
+        """Both maps to the key points' means and second moments (N, points * 5), those of the fine ones last."""
+        found = [_moments(self.maps(late), self.line)]
+        if self.fine is not None:
+            found.append(_moments(self.fine(early), self.fine_line))
+        return torch.cat(found, dim=-1)
 
     @in_full_precision
     def read(self, moments: Tensor) -> Tensor:
@@ -111,11 +126,15 @@ class VitTinyEncoder(nn.Module):
         return [(block, "forward") for block in cast(nn.Sequential, self.vit.blocks)]
 
 
-class Projector(nn.Sequential):
-    """MLP width-hidden-width with BatchNorm; what it gives is the latent. (N, width) to (N, width)."""
+class Projector(Bypassed):
+    """MLP width-hidden-width with BatchNorm; what it gives is the latent. (N, width) to (N, width).
 
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__(nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.GELU(), nn.Linear(hidden, width))
+    Places are linear in the features, and this MLP blurs them: a ``bypass`` hands them on as they are.
+    """
+
+    def __init__(self, width: int, hidden: int, *, bypass: bool = False) -> None:
+        layers = (nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.GELU(), nn.Linear(hidden, width))
+        super().__init__(*layers, bypass=(width, width) if bypass else None)
 
     @in_full_precision
     def forward(self, features: Tensor) -> Tensor:
@@ -131,4 +150,12 @@ def build_encoder(config: ModelConfig) -> KeypointEncoder | VitTinyEncoder:
 
 def build_keypoints(config: ModelConfig) -> KeypointEncoder:
     """The keypoint encoder in the sizes that ``config`` gives."""
-    return KeypointEncoder(config.width, config.frame_size, config.encoder_channels, config.encoder_points)
+    return KeypointEncoder(
+        config.width, config.frame_size, config.encoder_channels, config.encoder_points, config.encoder_fine
+    )
+
+
+def _moments(maps: Tensor, line: Tensor) -> Tensor:
+    """Maps (N, P, h, h) before the softmax to the moments of their key points (N, P * 5)."""
+    heat = maps.flatten(2).softmax(dim=-1).unflatten(2, (len(line), len(line)))
+    return heat_moments(heat, line).flatten(1)

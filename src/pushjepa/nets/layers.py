@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 Result = TypeVar("Result")
 
@@ -24,7 +25,8 @@ def in_full_precision(method: Callable[..., Result]) -> Callable[..., Result]:
         if not torch.is_autocast_enabled(first.device.type):
             return method(self, first, *others)
         with torch.autocast(first.device.type, enabled=False):
-            return method(self, first.float(), *others)
+            exactly = (o.float() if isinstance(o, Tensor) and o.is_floating_point() else o for o in others)
+            return method(self, first.float(), *exactly)
 
     return exact
 
@@ -53,8 +55,28 @@ def heat_moments(heat: Tensor, line: Tensor) -> Tensor:
 def fourier_features(points: Tensor, frequencies: Tensor) -> Tensor:
     """Fourier features of points (N, P, 2) with their own frequencies (P, 2, K): (N, 2 P K)."""
     # Spelt out: as a matrix product a GPU may round it to 10 bits, which puts the finest waves off by a twentieth turn.
-    phases = (points[..., :1] * frequencies[:, 0] + points[..., 1:] * frequencies[:, 1]).flatten(1)
+    phases = points[..., :1] * frequencies[:, 0] + points[..., 1:] * frequencies[:, 1]
+    phases = phases.reshape(-1, frequencies.shape[0] * frequencies.shape[2])
     return torch.cat([phases.sin(), phases.cos()], dim=-1)
+
+
+class Bypassed(nn.Sequential):
+    """Layers in a row and, if wanted, a linear way round them, which adds nothing at initialisation.
+
+    Args:
+        layers: in a row.
+        bypass: inputs and outputs of the way round; None for none.
+    """
+
+    bypass: nn.Parameter | None
+
+    def __init__(self, *layers: nn.Module, bypass: tuple[int, int] | None) -> None:
+        super().__init__(*layers)
+        self.register_parameter("bypass", nn.Parameter(torch.zeros(bypass[::-1])) if bypass else None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        given: Tensor = super().forward(x)
+        return given if self.bypass is None else given + functional.linear(x, self.bypass)
 
 
 class Residual(nn.Module):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 
 from pushjepa.nets.actions import JointActionEncoder
 from pushjepa.nets.config import ModelConfig
 from pushjepa.nets.encoder import Projector, build_encoder, build_keypoints
-from pushjepa.nets.layers import in_full_precision
+from pushjepa.nets.layers import Bypassed, in_full_precision
 from pushjepa.nets.predictor import Predictor
 from pushjepa.nets.second_look import SecondLook
 from pushjepa.nets.unroll import SCENES, Lift, StepUnroll
@@ -17,16 +19,17 @@ from pushjepa.physics.constants import BOARD_CENTRE
 STATE_NUMBERS = 8  #: p1 xy, p2 xy, block xy in half boards about the centre, cos and sin of the angle
 
 
-class StateHead(nn.Sequential):
-    """Latents (..., D) to a readable state (..., 8); see ``STATE_NUMBERS``."""
+class StateHead(Bypassed):
+    """Latents (..., D) to a readable state (..., 8); see ``STATE_NUMBERS``. With a ``bypass`` also read linearly."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, *, bypass: bool = False) -> None:
         super().__init__(
             nn.Linear(width, hidden),
             nn.GELU(),
             nn.Linear(hidden, hidden),
             nn.GELU(),
             nn.Linear(hidden, STATE_NUMBERS),
+            bypass=(width, STATE_NUMBERS) if bypass else None,
         )
 
     @in_full_precision
@@ -46,12 +49,12 @@ class JEPA(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = build_encoder(config)
-        self.projector = Projector(config.width, config.projector_hidden)
+        self.projector = Projector(config.width, config.projector_hidden, bypass=config.bypass)
         self.actions = JointActionEncoder(
             config.width, config.frameskip, config.agents, explicit_actor=config.action_encoder == "mlp"
         )
         self.predictor = Predictor(config)
-        self.head = StateHead(config.width, config.head_hidden)
+        self.head = StateHead(config.width, config.head_hidden, bypass=config.bypass)
         self.scene = nn.Linear(config.width, SCENES)
         self.unroll = StepUnroll(config) if config.unroll_hidden else None
         self.lift = Lift(config) if config.unroll_hidden else None
@@ -99,6 +102,10 @@ class JEPA(nn.Module):
             (N, 2 D) token and condition side by side; with an unroll (N, 2 D + 8), the imagined end last.
         """
         tokens, conditions, states = self.imagine(latents[:, None], blocks[:, None], actors[:, None], laws)
+        return self._beside(tokens, conditions, states)
+
+    def _beside(self, tokens: Tensor, conditions: Tensor, states: Tensor | None) -> Tensor:
+        """Tokens and conditions (N, 1, D) side by side, with the end of what was imagined (N, 1, frameskip, 8)."""
         parts = [tokens, conditions] if states is None else [tokens, conditions, states[:, :, -1]]
         return torch.cat(parts, dim=-1)[:, 0]
 
@@ -124,12 +131,27 @@ class JEPA(nn.Module):
         conditions = self.actions(blocks, actors)
         if self.unroll is None or self.lift is None:
             return latents, conditions, None
-        flat = latents.flatten(0, 1)
-        start = self.head(flat)
-        scene = self.scene(flat).softmax(dim=-1)
-        states, memory = self.unroll(start, scene, blocks.flatten(0, 1), actors.flatten(), laws)
-        lifted = self.lift(start, states, memory).unflatten(0, latents.shape[:2])
+        flat, told = latents.flatten(0, 1), (blocks.flatten(0, 1), actors.flatten())
+        start, scene = self.read(flat)
+        # An unroll that rests is only read: nothing is learned through its 25 substeps.
+        resting = not any(p.requires_grad for p in self.unroll.parameters())
+        with torch.no_grad() if resting else nullcontext():
+            states = self.unroll(start, scene, *told, laws)
+        lifted = self.lift(start, states).unflatten(0, latents.shape[:2])
         return latents + lifted, conditions + lifted, states.unflatten(0, latents.shape[:2])
+
+    def tokens_of(self, latents: Tensor, blocks: Tensor, actors: Tensor, imagined: Tensor) -> Tensor:
+        """:meth:`turn_tokens` once the unroll has imagined the turns: states (steps, N, 8) as each actor sees them."""
+        assert self.unroll is not None
+        assert self.lift is not None
+        states = self.unroll.end(imagined, actors)
+        lifted = self.lift(self.head(latents), states)
+        conditions = self.actions(blocks[:, None], actors[:, None])
+        return self._beside((latents + lifted)[:, None], conditions + lifted[:, None], states[:, None])
+
+    def read(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the unroll begins: the state (N, 8) and how much each stage is believed in (N, SCENES), of (N, D)."""
+        return self.head(latents), self.scene(latents).softmax(dim=-1)
 
     @in_full_precision
     def _anchored(self, predicted: Tensor, states: Tensor | None) -> Tensor:
@@ -146,7 +168,7 @@ class JEPA(nn.Module):
 
 def _second_look(config: ModelConfig) -> SecondLook:
     encoder = build_keypoints(config)
-    projector = Projector(config.width, config.projector_hidden)
+    projector = Projector(config.width, config.projector_hidden, bypass=config.bypass)
     channels, moments = encoder.maps.in_channels, encoder.out.in_features
     return SecondLook(encoder, projector, channels, moments, config.laws, config.visible)
 

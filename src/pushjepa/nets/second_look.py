@@ -23,12 +23,8 @@ _HIDDEN = 128  # width of the layer that tells what is other
 class Encoder(Protocol):
     """What both encoders of key points have in common."""
 
-    def features(self, frames: Tensor) -> Tensor:
-        """Frames (N, H, W, 3) to features (N, C, h, w)."""
-        ...
-
-    def moments(self, features: Tensor) -> Tensor:
-        """Features (N, C, h, w) to moments of key points (N, ...)."""
+    def look(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames (N, H, W, 3) to moments of key points (N, ...), and how much of each map there is (N, C)."""
         ...
 
     def read(self, moments: Tensor) -> Tensor:
@@ -42,7 +38,7 @@ class SecondLook(nn.Module):
     Args:
         encoder: of the kind of the first one.
         projector: from what it reads to latents; None where that is the latents.
-        channels: C of its features.
+        channels: C of its maps.
         moments: numbers in its moments.
         laws: how many numbers tell of the laws.
         visible: which of them a frame shows.
@@ -75,10 +71,9 @@ class SecondLook(nn.Module):
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Frames (N, H, W, 3) of 0 ... 255 to latents, and to numbers of the laws (N, C), 0 where none can be seen."""
         encoder = cast(Encoder, self.encoder)
-        features = encoder.features(frames)
-        moments = encoder.moments(features)
+        moments, amounts = encoder.look(frames)
         # How much of the picture is block and agent tells their size; where it is, the moments know.
-        seen = torch.cat([moments.flatten(1), features.mean(dim=(2, 3))], dim=-1)
+        seen = torch.cat([moments.flatten(1), amounts], dim=-1)
         latents = encoder.read(moments)
         if self.projector is not None:
             latents = self.projector(latents)

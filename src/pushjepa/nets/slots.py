@@ -45,7 +45,12 @@ class SlotEncoder(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Frames (N, H, W, 3) of 0 ... 255 to slots (N, K, D)."""
-        return self.read(self.moments(self.features(frames)))
+        return self.read(self.look(frames)[0])
+
+    def look(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames (N, H, W, 3) to moments of each slot (N, K, points * 5), and how much of each map there is (N, C)."""
+        features = self.features(frames)
+        return self.moments(features), features.mean(dim=(2, 3))
 
     def features(self, frames: Tensor) -> Tensor:
         """Frames (N, H, W, 3) to what the backbone makes of them (N, C, h, w)."""

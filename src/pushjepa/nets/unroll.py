@@ -1,19 +1,26 @@
-"""A turn imagined step by step, in the coordinates that the state head reads from the latent.
+"""A turn imagined substep by substep, in the coordinates that the state head reads from the latent.
 
 A turn is five env steps, and most of what happens in it is contact: an agent meets a wall, the block, the other agent.
-Seen as one jump from turn boundary to turn boundary that is a jagged function of eighteen numbers; seen step by step it
-is one simple function applied five times. It is applied ten times where each step is halved: an agent covers up to
-40 px in a step, more than its own width, and half of that is simpler to foresee than the whole. The unroll does this:
-a learned simulator in the manner of interaction networks (Battaglia et al., 2016; Sanchez-Gonzalez et al., 2020),
-between the state head and the predictor.
+Seen as one jump from turn boundary to turn boundary that is a jagged function of eighteen numbers; seen at the game's
+own substeps, 25 in a turn, it is one simple function applied again and again. The unroll does this: a learned simulator
+in the manner of interaction networks (Battaglia et al., 2016; Sanchez-Gonzalez et al., 2020), between the state head
+and the predictor. It carries positions and speeds and integrates them as mechanics does (semi-implicit Euler). The
+actor's motor obeys its commands, as it is told to; what contact changes is learned.
 
-Contact begins within a pixel, and a plain MLP learns such sharp functions of position slowly (Rahaman et al., 2019), so
-distances between bodies and places on the board are also given as random Fourier features (Tancik et al., 2020).
+Contacts have a form of their own. Where two bodies are tells along which directions they can push each other, and a
+push of so much along such a direction changes the speeds of both (the contact Jacobian of rigid body mechanics; learned
+in Pfrommer et al., 2020). So small networks see each pair's geometry and give directions and features; one network that
+sees all features, and how fast bodies close in along all directions, gives the strength of every push at once.
+
+Contact begins within a pixel, and a plain MLP learns such sharp functions of position slowly (Rahaman et al., 2019).
+Distances between bodies are therefore also given as random Fourier features (Tancik et al., 2020), and each stage has a
+learned map, a grid of numbers that is read between its nodes (Jaderberg et al., 2015): there it says where walls and
+obstacles are. Agents read it where they are, the block at learned points that are fixed to it, its feelers.
 
 Under other laws of physics bodies answer differently. Numbers that tell of the laws can be given along, in the order of
-:func:`pushjepa.physics.tell_laws`: the first is the logarithm of how fast an action makes the agent, which is a factor
-of the actions; the second is twice the logarithm of the block's scale, by which distances from the block are divided;
-and all of them go through a :class:`~pushjepa.nets.law_adapter.LawAdapter`.
+:func:`pushjepa.physics.tell_laws`. Four of them have their exact place: the speed that an action commands, the block's
+scale, by which distances from the block are divided, how much of a speed remains, and the agent's force. All of them go
+through a :class:`~pushjepa.nets.law_adapter.LawAdapter`.
 """
 
 from __future__ import annotations
@@ -23,154 +30,249 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pushjepa.nets.config import ModelConfig
 from pushjepa.nets.law_adapter import LawAdapter, bend
 from pushjepa.nets.layers import Residual, fourier_features
+from pushjepa.physics import constants as c
 
 SCENES = 8  #: stages that a model can tell apart
-MEMORY = 32  #: numbers carried from step to step beside positions and speeds
-_NEAR = 4.0  # distances between bodies are given in quarters of half a board: contact is at 0.5 ... 1.3
-_FAST = 6.0  # motion is given in about the 40 px that an agent covers in a step
-_PAIRS = 4  # distances given as waves: actor, actor as commanded and waiter from the block, actor from waiter
-_FEELERS = 8  # learned points fixed to the block, whose places on the board tell when it meets a wall or an obstacle
-_PLACES = 3 + _FEELERS  # places given as waves: actor, actor as commanded, waiter, feelers
-_GEOMETRY = 43
-_RATES = (1.5, 3.0, 6.0, 12.0)  # spreads of the waves' frequencies: the finest are about 33 px long
+TOLD_SPEED, TOLD_SCALE, TOLD_DAMPING, TOLD_FORCE = 0, 1, 4, 5  #: laws with an exact place; see ``physics.tell_laws``
+_HALF = c.BOARD_SIZE / 2  # px in the unit of positions
+_NEAR = 4.0  # networks see distances in quarters of it: contact is at 0.5 ... 1.3
+_FAST = 64.0  # and speeds in 4 px a substep, half of an agent's own
+_SPINNING = 10.0  # and the block's spin in tenths of a radian a substep
+_LEVER = _HALF / _NEAR / (_HALF / _FAST) / _SPINNING  # what a spin of 1 moves at a distance of 1, in those units
+_TURNED = 0.03  # radians, of a learned change of angle or spin by 1
+_CELLS = 64  # of a stage's map on each side, 8 px each
+_FELT, _STOOD = 6, 8  # numbers of a map for feelers, besides the direction in which they are pushed, and for agents
+_BLOCK_RATES = (1.5, 3.0, 6.0, 12.0, 24.0, 36.0)  # spreads of the waves' frequencies: the finest are about 11 px long
+_AGENT_RATES = (3.0, 6.0, 12.0, 24.0)
+_AGENT_WAVES = 12
+_FEATURES = 40  # that each pair of bodies gives
+_PUSHES = (4, 4, 2, 2, 2)  # directions: actor at block, waiter at block, actor at waiter, actor and waiter at the board
+#: Which numbers of motion each of these concerns; in a row they are the speeds of actor, waiter and block as seen from
+#: the block, its spin, and the speeds of actor and waiter on the board.
+_FREEDOMS = ((0, 1, 4, 5, 6), (2, 3, 4, 5, 6), (7, 8, 9, 10), (7, 8), (9, 10))
+#: Numbers that the geometry networks give: of both agents at the block, of the two, of both at the board.
+_GIVEN = (2 * (_FEATURES + 40), _FEATURES + 16, 2 * (_FEATURES + 8))
+_FREE = 13  # changes that no contact explains: of three speeds on the board and from the block, and of the spin
 _SIDE = 128  # width of the adapter to other laws
+_KEPT = c.DAMPING**c.STEP_SECONDS  # of a speed in an env step without a force
 
 
 class Moving(NamedTuple):
-    """Where everything is between two substeps.
+    """Where everything is between two substeps, seen from the actor's side, and how it moves.
 
     Attributes:
         bodies: (N, 3, 2) actor, waiter, block, half boards about the centre.
         turn: (N, 2) cosine and sine of the block's angle.
-        moved: (N, 3, 2) by the last substep.
-        spin: (N, 1) by the last substep, radians.
-        memory: (N, MEMORY) numbers that the network keeps for itself.
+        speeds: (N, 3, 2) half boards a substep.
+        spin: (N, 1) radians a substep.
     """
 
     bodies: Tensor
     turn: Tensor
-    moved: Tensor
+    speeds: Tensor
     spin: Tensor
-    memory: Tensor
+
+
+class Laws(NamedTuple):
+    """What is told of the laws of physics, put into place.
+
+    Attributes:
+        speed: () or (N, 1) half boards a substep that an action of 1 commands.
+        scale: () or (N, 1) of the block.
+        kept: () or (N, 1) share of a speed that a substep leaves.
+        force: () or (N, 1) most that an agent's motor changes its speed by in a substep.
+        told: (N, C + 64) what the adapter is told; None under the standard laws.
+        bends: what that does to each layer.
+    """
+
+    speed: Tensor
+    scale: Tensor
+    kept: Tensor
+    force: Tensor
+    told: Tensor | None
+    bends: Sequence[tuple[Tensor, Tensor] | None]
+
+
+class Contacts(NamedTuple):
+    """What the geometry of all contacts says.
+
+    Attributes:
+        features: (N, 5 F) of the pairs.
+        seen: (N, 56) along which motions each direction of each pair looks.
+        changed: (N, 56) which motions a push along it changes.
+        felt: (N, P, 6) what the map says at each feeler.
+        push: (N, P, 2) the direction in which it is pushed there.
+        lever: (N, P, 2) how each feeler moves when the block spins.
+        near: (N, 2 W) where both agents are at the block, in numbers and waves.
+    """
+
+    features: Tensor
+    seen: Tensor
+    changed: Tensor
+    felt: Tensor
+    push: Tensor
+    lever: Tensor
+    near: Tensor
 
 
 class StepUnroll(nn.Module):
     """From the state at a turn's start and its actions to the state after each of its steps.
 
     The board is looked at so that p1 acts, mirrored when it is p2 (as the game itself does), and the bodies take roles:
-    the *actor*, the *waiter*, the *block*. In each step the actor goes as it is commanded, and the network corrects the
-    motion of all three. It sees them on the board and from the block (relative positions, turned by the block's angle),
-    and gives its corrections in both frames.
+    the *actor*, the *waiter*, the *block*.
 
     Args:
-        config: ``unroll_hidden``, ``unroll_layers`` and ``unroll_waves`` are the network's sizes, ``unroll_substeps``
-            says how often it is applied in a step, ``laws`` how many numbers tell of the laws of physics.
+        config: ``unroll_hidden``, ``unroll_layers``, ``unroll_waves`` and ``unroll_feelers`` are the network's sizes,
+            ``laws`` says how many numbers tell of the laws of physics.
     """
 
-    pair_waves: Tensor
-    place_waves: Tensor
+    block_waves: Tensor
+    agent_waves: Tensor
     mirror: Tensor
+    beats: Tensor
+    of_features: Tensor
+    of_seen: Tensor
+    of_changed: Tensor
+    motion_of: Tensor
+    push_of: Tensor
+    motions: Tensor
+    pushes: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        hidden, count = config.unroll_hidden, config.unroll_waves
-        self.substeps = config.unroll_substeps
-        self.stride = nn.Parameter(torch.tensor(0.1))  # half boards an agent covers in a step at full speed
-        self.feelers = nn.Parameter(0.2 * torch.randn(_FEELERS, 2))  # half boards from the block's centre
-        self.register_buffer("pair_waves", _frequencies(_PAIRS, count))
-        self.register_buffer("place_waves", _frequencies(_PLACES, count // 2))
+        hidden, waves, feelers = config.unroll_hidden, config.unroll_waves, config.unroll_feelers
+        self.register_buffer("block_waves", _frequencies(waves, _BLOCK_RATES))
+        self.register_buffer("agent_waves", _frequencies(_AGENT_WAVES, _AGENT_RATES))
         # x of p1, p2 and block, and the sine of the angle, change sign in the mirror.
         self.register_buffer("mirror", torch.tensor([-1.0, 1, -1, 1, -1, 1, 1, -1]), persistent=False)
-        waved = 2 * (self.pair_waves[:, 0].numel() + self.place_waves[:, 0].numel())
-        inputs = _GEOMETRY + waved + SCENES + MEMORY
+        self.register_buffer("beats", torch.eye(c.SUBSTEPS), persistent=False)  # which substep of an env step it is
+        # Of each number of a direction, pair by pair: which motion it concerns, and which direction it is one of.
+        motion_of, push_of, columns = _rows()
+        for name, numbers in zip(("of_features", "of_seen", "of_changed"), columns, strict=True):
+            self.register_buffer(name, numbers, persistent=False)
+        for name, rows in (("motion_of", motion_of), ("push_of", push_of)):
+            self.register_buffer(name, rows, persistent=False)
+        for name, rows in (("motions", motion_of), ("pushes", push_of)):  # and the same as matrices, one-hot
+            self.register_buffer(name, functional.one_hot(rows).float(), persistent=False)
+        self.feelers = nn.Parameter(0.6 * torch.randn(feelers, 2))  # from the block's centre, as networks see distances
+        nodes = SCENES * _CELLS**2
+        self.felt = nn.Parameter(0.1 * torch.randn(nodes, _FELT + 2))  # the stages' maps, for feelers
+        self.stood = nn.Parameter(0.1 * torch.randn(nodes, _STOOD))  # and for agents
+        sees = (2 * waves + 2, 2 * _AGENT_WAVES + 3, _STOOD + 2 + SCENES)
+        of_block, of_agents, of_board = (
+            _geometry_net(inputs, hidden // 2, _FEATURES + 2 * _PUSHES[i] * len(_FREEDOMS[i]))
+            for inputs, i in zip(sees, (0, 2, 3), strict=True)
+        )
+        self.of_block, self.of_agents, self.of_board = of_block, of_agents, of_board
+        pushes = sum(_PUSHES) + 2 * feelers
+        inputs = 5 * _FEATURES + feelers * _FELT + c.SUBSTEPS + 4 + pushes + 11
         self.enter = nn.Linear(inputs, hidden)
         self.blocks = nn.ModuleList([Residual(hidden) for _ in range(config.unroll_layers)])
         self.norm = nn.LayerNorm(hidden)
-        self.motion = nn.Linear(hidden, 13)
-        self.memory = nn.Linear(hidden, MEMORY)
+        outputs = 2 * (_FREE + pushes)  # of speeds, and of places where bodies that overlap are parted
+        self.motion = nn.Linear(hidden, outputs)
         # At first nothing but the commanded motion happens.
         nn.init.zeros_(self.motion.weight)
         nn.init.zeros_(self.motion.bias)
         self.laws: LawAdapter | None = None
         if config.laws:
-            self.laws = LawAdapter(config.laws, inputs, hidden, config.unroll_layers + 1, 13, _SIDE)
+            self.laws = LawAdapter(config.laws, inputs + 2 * sees[0], hidden, config.unroll_layers + 1, outputs, _SIDE)
 
     def forward(
         self, states: Tensor, scene: Tensor, blocks: Tensor, actors: Tensor, laws: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Tensor:
         """Imagine N turns.
 
         Args:
             states: (N, 8) at the turns' start, as the state head gives them.
-            scene: (N, SCENES) how much each stage is believed in.
+            scene: (N, SCENES) how much each stage is believed in; the map of the likeliest is read.
             blocks: (N, steps, 2, 2) joint action blocks.
             actors: (N,) who acts; -1 (nobody, whose block is zero) is taken for p1.
             laws: (N, C) what is known of the laws of physics; None for the standard ones.
 
         Returns:
-            (N, steps, 8) the state after each step, and (N, MEMORY) what is remembered of the turn.
+            (N, steps, 8) the state after each step.
 
         Raises:
             ValueError: laws, for an unroll that was built without.
         """
-        swap = (actors == 1)[:, None]
-        start = self._seat(states, swap)
-        bodies, turn = start[:, :6].unflatten(-1, (3, 2)), unit(start[:, 6:])
-        own = torch.where(swap[..., None], blocks[:, :, 1] * self.mirror[:2], blocks[:, :, 0])
-        commanded = own * (self.stride / self.substeps)  # (N, steps, 2), in each substep
-        told, scale = None, states.new_ones(())
-        bends: Sequence[tuple[Tensor, Tensor] | None] = [None] * (len(self.blocks) + 1)
-        if laws is not None:
-            if self.laws is None:
-                raise ValueError("this unroll knows no other laws of physics than the standard ones")
-            commanded, scale = laws[:, None, :1].exp() * commanded, (0.5 * laws[:, 1:2]).exp()
-            told = self.laws.tell(laws)
-            bends = self.laws.bends(told)
-        moved, spin = torch.zeros_like(bodies), torch.zeros_like(states[:, :1])
-        now = Moving(bodies, turn, moved, spin, states.new_zeros(states.shape[0], MEMORY))
+        now, actions = self.begin(states, blocks, actors)
+        placed = self.place_laws(states, laws)
         imagined = []
-        for substep in range(blocks.shape[1] * self.substeps):
-            now = self.move(now, commanded[:, substep // self.substeps], scene, scale, told, bends)
-            imagined.append(torch.cat([now.bodies.flatten(1), now.turn], dim=-1))
-        ends = torch.stack(imagined[self.substeps - 1 :: self.substeps], dim=1)
-        return self._seat(ends, swap[..., None]), now.memory
+        for number in range(actions.shape[0]):
+            beat = self.beats[number % c.SUBSTEPS].expand(states.shape[0], -1)
+            now = self.move(now, actions[number], beat, scene, placed)
+            if (number + 1) % c.SUBSTEPS == 0:
+                imagined.append(torch.cat([now.bodies.flatten(1), now.turn], dim=-1))
+        return self.end(torch.stack(imagined), actors)
 
-    def move(
-        self,
-        now: Moving,
-        commanded: Tensor,
-        scene: Tensor,
-        scale: Tensor,
-        laws: Tensor | None,
-        bends: Sequence[tuple[Tensor, Tensor] | None],
-    ) -> Moving:
+    def begin(self, states: Tensor, blocks: Tensor, actors: Tensor) -> tuple[Moving, Tensor]:
+        """Where everything is as seen by the actor, at rest, and its actions (substeps, N, 2); see :meth:`forward`."""
+        swap = (actors == 1)[:, None]
+        own = torch.where(swap[..., None], blocks[:, :, 1] * self.mirror[:2], blocks[:, :, 0])
+        return at_rest(self._seat(states, swap)), own.repeat_interleave(c.SUBSTEPS, dim=1).transpose(0, 1)
+
+    def end(self, imagined: Tensor, actors: Tensor) -> Tensor:
+        """States (steps, N, 8) as seen by the actor to (N, steps, 8) as p1 sees them."""
+        return self._seat(imagined.transpose(0, 1), (actors == 1)[:, None, None])
+
+    def place_laws(self, like: Tensor, laws: Tensor | None) -> Laws:
+        """What is told of the laws (N, C), None for the standard ones, where it belongs; in the precision of ``like``.
+
+        Raises:
+            ValueError: laws, for an unroll that was built without.
+        """
+        one = like.new_ones(())
+        speed = one * (c.AGENT_SPEED * c.SUBSTEP_SECONDS / _HALF)
+        force = one * (c.AGENT_FORCE / c.AGENT_MASS * c.SUBSTEP_SECONDS**2 / _HALF)
+        layers = len(self.blocks) + 1
+        if laws is None:
+            return Laws(speed, one, (one * _KEPT) ** (1 / c.SUBSTEPS), force, None, [None] * layers)
+        if self.laws is None:
+            raise ValueError("this unroll knows no other laws of physics than the standard ones")
+        kept = (_KEPT + laws[:, TOLD_DAMPING, None] / 3.0).clamp(min=1e-6)
+        told = self.laws.tell(laws)
+        return Laws(
+            speed=speed * laws[:, TOLD_SPEED, None].exp(),
+            scale=(0.5 * laws[:, TOLD_SCALE, None]).exp(),
+            kept=kept ** (1 / c.SUBSTEPS),
+            force=force * laws[:, TOLD_FORCE, None].exp(),
+            told=told,
+            bends=self.laws.bends(told),
+        )
+
+    def move(self, now: Moving, action: Tensor, beat: Tensor, scene: Tensor, laws: Laws) -> Moving:
         """One substep on.
 
         Args:
             now: where everything is.
-            commanded: (N, 2) the actor's motion if nothing stopped it.
+            action: (N, 2) the actor's, as from its own side.
+            beat: (N, SUBSTEPS) which substep of its env step this is, one-hot: after the last, bodies are parted.
             scene: (N, SCENES) how much each stage is believed in.
-            scale: () or (N, 1) of the block.
-            laws: (N, C + 64) what is told of the laws, as the adapter puts it; None for the standard ones.
-            bends: what that does to each layer; None for the standard laws.
+            laws: from :meth:`place_laws`.
         """
-        seen = torch.cat([self._look(now, commanded, scale), scene, now.memory], dim=-1)
-        x = bend(self.enter(seen), bends[0])
-        for block, by in zip(self.blocks, bends[1:], strict=True):
-            x = bend(block(x), by)
-        x = self.norm(x)
-        motion = 0.25 * self.motion(x)
-        if self.laws is not None and laws is not None:
-            motion = motion + 0.25 * self.laws.correct(seen, laws)
-        on_board, from_block = motion[:, :6].unflatten(-1, (3, 2)), motion[:, 6:12].unflatten(-1, (3, 2))
-        moved, spin = on_board + rotate(from_block, now.turn), motion[:, 12:]
-        moved = torch.cat([moved[:, :1] + commanded[:, None], moved[:, 1:]], dim=1)
-        turn = rotate(now.turn[:, None], torch.cat([spin.cos(), spin.sin()], dim=-1))[:, 0]
-        return Moving(now.bodies + moved, turn, moved, spin, self.memory(x))
+        bodies, turn = now.bodies + now.speeds, turn_by(now.turn, now.spin)
+        told = torch.stack([laws.speed * action, torch.zeros_like(action)], dim=1)
+        agents = _driven(now.speeds[:, :2], told, laws)
+        speeds = torch.cat([agents, laws.kept[..., None] * now.speeds[:, 2:]], dim=1)
+        spin = laws.kept * now.spin
+        contacts = self._touch(bodies, turn, scene, laws.scale)
+        fast, spinning = _FAST * speeds, _SPINNING * spin
+        from_block = rotate(fast, _back(turn)).reshape(-1, 6)
+        motions = torch.cat([from_block, spinning, fast[:, :2].reshape(-1, 4)], dim=-1)
+        where = torch.cat([beat, turn, 0.5 * _NEAR * bodies[:, 2]], dim=-1)
+        closing = self._closing(contacts, motions, fast[:, 2:], spinning)
+        seen = torch.cat(
+            [contacts.features, contacts.felt.reshape(-1, self.feelers.shape[0] * _FELT), where, closing, motions],
+            dim=-1,
+        )
+        moved, turned = self._push(self._answer(seen, contacts.near, laws), contacts, turn)
+        return Moving(bodies + moved[:, 1], turn_by(turn, turned[:, 1]), speeds + moved[:, 0], spin + turned[:, 0])
 
     def hot(self) -> list[tuple[nn.Module, str]]:
         """The methods that take most of its time: what there is to compile."""
@@ -181,26 +283,86 @@ class StepUnroll(nn.Module):
         mirrored = torch.cat([states[..., 2:4], states[..., :2], states[..., 4:]], dim=-1) * self.mirror
         return torch.where(swap, mirrored, states)
 
-    def _look(self, now: Moving, commanded: Tensor, scale: Tensor) -> Tensor:
-        """What the network sees of a substep: positions, distances and motions, on the board and from the block.
+    def _touch(self, bodies: Tensor, turn: Tensor, scene: Tensor, scale: Tensor) -> Contacts:
+        """The geometry of all contacts."""
+        count = bodies.shape[0]
+        agents, block = bodies[:, :2], bodies[:, 2:]
+        near = (_NEAR * rotate(agents - block, _back(turn)) / scale[..., None]).reshape(-1, 2)
+        places = torch.cat([fourier_features(near[:, None], self.block_waves), near], dim=-1)
+        at_block = self.of_block(places)
+        apart = _NEAR * (agents[:, :1] - agents[:, 1:])
+        waves = fourier_features(apart, self.agent_waves)
+        between = self.of_agents(torch.cat([waves, apart[:, 0], apart.norm(dim=-1)], dim=-1))
+        arms = scale[..., None] * rotate(self.feelers.expand(count, -1, -1), turn)
+        stage = scene.argmax(dim=-1)[:, None] * _CELLS**2
+        stood = self._read(self.stood, _NEAR * agents, stage)
+        felt = self._read(self.felt, arms + _NEAR * block, stage)
+        standing = torch.cat([stood, _NEAR * agents, scene[:, None].expand(-1, 2, -1)], dim=-1)
+        both = [at_block, between, self.of_board(standing)]
+        numbers = torch.cat([some.reshape(-1, size) for some, size in zip(both, _GIVEN, strict=True)], dim=-1)
+        features, seen, changed = (numbers[:, columns] for columns in (self.of_features, self.of_seen, self.of_changed))
+        push = felt[..., _FELT:]
+        return Contacts(
+            features,
+            seen,
+            changed,
+            felt[..., :_FELT],
+            push,
+            _LEVER * _across(arms),
+            places.reshape(-1, 2 * places.shape[-1]),
+        )
 
-        Shapes: commanded (N, 2) the actor's motion if nothing stopped it; scale () or (N, 1) of the block, by which
-        distances from it are divided.
+    def _read(self, table: Tensor, places: Tensor, stage: Tensor) -> Tensor:
+        """A map at places (N, P, 2), as networks see them, of stages whose first nodes are ``stage`` (N, 1)."""
+        at = (places * (_CELLS / 2 / _NEAR) + (_CELLS / 2 - 0.5)).clamp(0.0, _CELLS - 1.001)
+        low = at.detach().floor()
+        right, down = (at - low)[..., :1], (at - low)[..., 1:]
+        first = (low[..., 0] + _CELLS * low[..., 1]).long() + stage
+        corners = [functional.embedding(first + ahead, table) for ahead in (0, 1, _CELLS, _CELLS + 1)]
+        above = corners[0] + right * (corners[1] - corners[0])
+        below = corners[2] + right * (corners[3] - corners[2])
+        return above + down * (below - above)
+
+    def _closing(self, contacts: Contacts, motions: Tensor, block: Tensor, spinning: Tensor) -> Tensor:
+        """How fast bodies close in along all directions (N, K).
+
+        Of ``motions`` (N, 11), the block's speed on the board (N, 1, 2) and its spin (N, 1), as networks see them.
         """
-        bodies, turn, moved, spin, _ = now
-        actor, waiter, block = bodies.unbind(1)
-        back = turn * turn.new_tensor([1.0, -1.0])
-        points = torch.stack([actor, actor + commanded, waiter], dim=1)
-        apart = _NEAR * (points - block[:, None]) / scale[..., None]
-        motions = _FAST * torch.cat([commanded[:, None], moved], dim=1)
-        others = _NEAR * (points[:, :2] - waiter[:, None])
-        near = rotate(apart, back)
-        feelers = block[:, None] + scale[..., None] * rotate(self.feelers.expand(turn.shape[0], -1, -1), turn)
-        pairs = fourier_features(torch.cat([near, others[:, :1]], dim=1), self.pair_waves)
-        places = fourier_features(_NEAR * torch.cat([points, feelers], dim=1), self.place_waves)
-        on_board = [2.0 * bodies.flatten(1), 2.0 * points[:, 1], turn, apart.flatten(1), motions.flatten(1)]
-        from_block = [near.flatten(1), rotate(motions, back).flatten(1)]
-        return torch.cat([*on_board, others.flatten(1), *from_block, 10.0 * spin, pairs, places], dim=-1)
+        along = (contacts.seen * motions[:, self.motion_of]) @ self.pushes
+        there = block + spinning[:, None] * contacts.lever
+        into, aside = (contacts.push * there).sum(-1), (_across(contacts.push) * there).sum(-1)
+        return torch.cat([along, into, aside], dim=-1)
+
+    def _answer(self, seen: Tensor, near: Tensor, laws: Laws) -> Tensor:
+        """How hard each contact pushes, of all that is seen (N, inputs): (N, outputs).
+
+        A small block is touched where the features of the known one, once scaled, say that nothing is: the adapter sees
+        for itself where agents are at the block (N, 2 W).
+        """
+        x = bend(self.enter(seen), laws.bends[0])
+        for block, by in zip(self.blocks, laws.bends[1:], strict=True):
+            x = bend(block(x), by)
+        answer: Tensor = self.motion(self.norm(x))
+        if self.laws is not None and laws.told is not None:
+            answer = answer + self.laws.correct(torch.cat([seen, near], dim=-1), laws.told)
+        return answer
+
+    def _push(self, answer: Tensor, contacts: Contacts, turn: Tensor) -> tuple[Tensor, Tensor]:
+        """What pushes (N, 2 (13 + K)) change: of bodies (N, 2, 3, 2) half boards, of the block's angle (N, 2, 1).
+
+        First speeds, then places.
+        """
+        sizes = [_FREE, sum(_PUSHES), *2 * [self.feelers.shape[0]]]
+        free, pushes, into, aside = answer.reshape(-1, 2, sum(sizes)).split(sizes, dim=-1)
+        spread = contacts.changed[:, None] * pushes[..., self.push_of]
+        change = spread @ self.motions
+        push = contacts.push[:, None]
+        felt = into[..., None] * push + aside[..., None] * _across(push)  # (N, 2, P, 2)
+        spun = (felt * contacts.lever[:, None]).sum(dim=(2, 3))[..., None]
+        on_board = free[..., :6] + torch.cat([change[..., 7:], felt.sum(dim=2)], dim=-1)
+        from_block = (free[..., 6:12] + change[..., :6]).reshape(-1, 6, 2)
+        moved = on_board.reshape(-1, 2, 3, 2) + rotate(from_block, turn).reshape(-1, 2, 3, 2)
+        return moved / _HALF, _TURNED * (spun + change[..., 6:7] + free[..., 12:])
 
 
 class Lift(nn.Module):
@@ -208,31 +370,85 @@ class Lift(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        inputs = (config.frameskip + 1) * 8 + MEMORY
+        inputs = (config.frameskip + 1) * 8
         self.net = nn.Sequential(nn.Linear(inputs, config.width), nn.GELU())
         self.out = nn.Linear(inputs + config.width, config.width)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, start: Tensor, states: Tensor, memory: Tensor) -> Tensor:
-        """State at the start (N, 8), after each step (N, steps, 8) and the memory (N, MEMORY) to (N, D)."""
-        changes = (states - start[:, None]).flatten(1)
-        x = torch.cat([start, changes, memory], dim=-1)
+    def forward(self, start: Tensor, states: Tensor) -> Tensor:
+        """State at the start (N, 8) and after each step (N, steps, 8) to (N, D)."""
+        x = torch.cat([start, (states - start[:, None]).flatten(1)], dim=-1)
         return self.out(torch.cat([x, self.net(x)], dim=-1))
+
+
+def at_rest(states: Tensor) -> Moving:
+    """Everything where states (N, 8) of the actor's side have it, and nothing in motion."""
+    bodies = states[:, :6].unflatten(-1, (3, 2))
+    return Moving(bodies, unit(states[:, 6:]), torch.zeros_like(bodies), torch.zeros_like(states[:, :1]))
 
 
 def rotate(vectors: Tensor, turn: Tensor) -> Tensor:
     """Vectors (N, K, 2) turned by the angles whose cosine and sine are ``turn`` (N, 2)."""
-    cos, sin = turn[:, None, 0], turn[:, None, 1]
-    x, y = vectors.unbind(-1)
-    return torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1)
+    cos, sin = turn[:, None, :1], turn[:, None, 1:]
+    return cos * vectors + sin * _across(vectors)
 
 
-def _frequencies(points: int, count: int) -> Tensor:
-    """``count`` random directions and frequencies for each of some points (points, 2, count)."""
-    return torch.cat([rate * torch.randn(points, 2, count // len(_RATES)) for rate in _RATES], dim=-1)
+def turn_by(turn: Tensor, angle: Tensor) -> Tensor:
+    """Cosine and sine (N, 2) of angles that are (N, 1) larger."""
+    return rotate(turn[:, None], torch.cat([angle.cos(), angle.sin()], dim=-1))[:, 0]
 
 
 def unit(vectors: Tensor) -> Tensor:
     """Vectors (N, 2) at length 1."""
     return vectors / (vectors.square().sum(-1, keepdim=True) + 1e-6).sqrt()
+
+
+def _back(turn: Tensor) -> Tensor:
+    """Cosine and sine (N, 2) of the opposite angles."""
+    return torch.cat([turn[:, :1], -turn[:, 1:]], dim=-1)
+
+
+def _across(vectors: Tensor) -> Tensor:
+    """Vectors (..., 2) a quarter turn on."""
+    return torch.cat([-vectors[..., 1:], vectors[..., :1]], dim=-1)
+
+
+def _driven(speeds: Tensor, told: Tensor, laws: Laws) -> Tensor:
+    """Speeds (N, 2, 2) after a substep in which the agents' motors make for those that they are told (N, 2, 2)."""
+    left = laws.kept[..., None] * speeds
+    wanted = told - left
+    length = (wanted.square().sum(-1, keepdim=True) + 1e-12).sqrt()
+    return left + wanted * (laws.force[..., None] / length).clamp(max=1.0)
+
+
+def _rows() -> tuple[Tensor, Tensor, list[Tensor]]:
+    """How the numbers of all pairs lie.
+
+    Returns:
+        Of each number of a direction (56,), pair by pair: which motion it concerns, and which direction it is one of.
+        And where, in what the geometry networks give, the features (200,) and the directions seen and changed (56,)
+        each are.
+    """
+    motion_of: list[int] = []
+    push_of: list[int] = []
+    columns: tuple[list[int], ...] = ([], [], [])
+    at = 0
+    for pushes, motions in zip(_PUSHES, _FREEDOMS, strict=True):
+        push_of += [len(set(push_of)) + push for push in range(pushes) for _ in motions]
+        motion_of += pushes * list(motions)
+        for some, size in zip(columns, (_FEATURES, *2 * [pushes * len(motions)]), strict=True):
+            some += range(at, at + size)
+            at += size
+    return torch.tensor(motion_of), torch.tensor(push_of), [torch.tensor(some) for some in columns]
+
+
+def _geometry_net(inputs: int, width: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, outputs)
+    )
+
+
+def _frequencies(count: int, rates: Sequence[float]) -> Tensor:
+    """``count`` random directions and frequencies for a point (1, 2, count)."""
+    return torch.cat([rate * torch.randn(1, 2, count // len(rates)) for rate in rates], dim=-1)

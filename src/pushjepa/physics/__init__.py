@@ -1,6 +1,6 @@
 """pymunk bodies and the board; exact states in, exact states out; no drawing, no rules."""
 
-from pushjepa.physics.board import STATE_FIELDS, STATE_SIZE, Board, check_block, check_state
+from pushjepa.physics.board import STATE_FIELDS, STATE_SIZE, Board, Trace, check_block, check_state
 from pushjepa.physics.geometry import (
     BLOCK_SHAPES,
     Obstacle,
@@ -27,6 +27,7 @@ __all__ = [
     "Obstacle",
     "Physics",
     "Pillar",
+    "Trace",
     "Wall",
     "block_outline",
     "block_parts",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pymunk
@@ -56,6 +57,13 @@ def check_block(block: Array) -> Array:
     return b
 
 
+def _folded(state: Array) -> Array:
+    """A copy whose angle is folded, exactly, into [-pi, pi]: a pose given with whole turns added plays the same."""
+    out = state.copy()
+    out[-1] = math.remainder(out[-1], math.tau)
+    return out
+
+
 def _check_actors(actors: Sequence[str]) -> None:
     """Refuse actors that are not one agent for each of the steps."""
     for actor in actors:
@@ -70,6 +78,18 @@ def _numbers(what: str, values: Array) -> Array:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{what} must be an array of numbers") from None
+
+
+class Trace(NamedTuple):
+    """A turn substep by substep, seen from the actor's side.
+
+    Attributes:
+        places: (25, 7) the state after each substep, px and radians.
+        speeds: (25, 7) by how much of it moves then, px and radians a substep.
+    """
+
+    places: Array
+    speeds: Array
 
 
 class Board:
@@ -125,16 +145,41 @@ class Board:
             ValueError: a malformed state or action block, an unknown actor, or actors that are not one for each step.
         """
         _check_actors(actors)
-        state, block = check_state(state).copy(), check_block(block)
-        # An exact fold into [-pi, pi], so that a pose given with whole turns added plays the same.
-        state[-1] = math.remainder(state[-1], math.tau)
+        state, block = _folded(check_state(state)), check_block(block)
         leads = [actor == actors[0] for actor in actors]
         if actors[0] == "p1":
             return self._simulate(state, block, leads)
         return mirror_state(self._simulate(mirror_state(state), mirror_block(block), leads))
 
-    def _simulate(self, state: Array, block: Array, leads: Sequence[bool]) -> Array:
-        """p1 acts in the steps (5,) in which ``leads`` holds, p2 in the others; see :meth:`run_steps`."""
+    def trace_turn(self, state: Array, actor: str, block: Array) -> Trace:
+        """Play one turn as :meth:`run_turn` does, and tell of each substep; seen from the actor's side.
+
+        Where p2 acts, the board is mirrored and the agents' names swapped, so that p1 always is who acts.
+
+        Raises:
+            ValueError: as :meth:`run_turn`.
+        """
+        _check_actors((actor,) * c.TURN_STEPS)
+        state, block = _folded(check_state(state)), check_block(block)
+        if actor != "p1":
+            state, block = mirror_state(state), mirror_block(block)
+        notes: list[tuple[Array, Array]] = []
+        ends = self._simulate(state, block, [True] * c.TURN_STEPS, notes)
+        shown, speeds = (np.array(column) for column in zip(*notes, strict=True))
+        # The engine moves bodies at the start of a substep: where it starts from, overlaps parted, is found in the next
+        # one. An env step ends where bodies that overlap were parted at once.
+        places = np.empty_like(shown)
+        places[:-1] = shown[1:] - speeds[:-1]
+        places[c.SUBSTEPS - 1 :: c.SUBSTEPS] = ends
+        return Trace(places, speeds)
+
+    def _simulate(
+        self, state: Array, block: Array, leads: Sequence[bool], notes: list[tuple[Array, Array]] | None = None
+    ) -> Array:
+        """p1 acts in the steps (5,) in which ``leads`` holds, p2 in the others; see :meth:`run_steps`.
+
+        Of each substep the state (7,) and what moves by how much in a substep (7,) are noted down, if asked for.
+        """
         space, first, second, tee = self._build(state)
         damping = self.physics.damping**c.SUBSTEP_SECONDS
         limit = self.physics.agent_force
@@ -146,6 +191,8 @@ class Board:
                 _drive(actor, goal_x, goal_y, damping, limit)
                 _drive(waiter, 0.0, 0.0, damping, limit)
                 space.step(c.SUBSTEP_SECONDS)
+                if notes is not None:
+                    notes.append(_note(first, second, tee))
             # Who braked from a step of its own rests again by now, but maybe inside a wall.
             alone = all(leads[: step + 1])
             if not (alone and _runs_free(actor, waiter, tee, goal_x, goal_y)):
@@ -208,6 +255,13 @@ class Board:
     def block_corners(self, state: Array) -> tuple[Array, ...]:
         """Corners (4, 2) px of each part of the block at its pose in ``state`` (7,)."""
         return tuple(place(p, float(state[4]), float(state[5]), float(state[6])) for p in self._parts)
+
+
+def _note(first: pymunk.Body, second: pymunk.Body, tee: pymunk.Body) -> tuple[Array, Array]:
+    """The state (7,), and what moves by how much in a substep (7,), px and radians."""
+    speeds = (*first.velocity, *second.velocity, *tee.velocity, tee.angular_velocity)
+    places = (*first.position, *second.position, *tee.position, tee.angle)
+    return np.array(places), np.array(speeds) * c.SUBSTEP_SECONDS
 
 
 def _drive(body: pymunk.Body, goal_x: float, goal_y: float, damping: float, limit: float) -> None:

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 import pushjepa
 from pushjepa.nets import JEPA
 from pushjepa.runtime.checkpoint import CONFIG, FORMAT, LOOK, SHIFTED, WEIGHTS, file_digest, graphs_of
+from pushjepa.runtime.looping import Begin, End, Substep, join
 
-OPSET = 18
+OPSET = 20
 _SMALL = 4096  # numbers; anything smaller may stay inside the graph
 
 
@@ -44,15 +45,6 @@ class _Turns(nn.Module):
 
     def forward(self, latents: Tensor, blocks: Tensor, actors: Tensor) -> Tensor:
         return self.model.turn_tokens(latents, blocks, actors)
-
-
-class _Shifted(nn.Module):
-    def __init__(self, model: JEPA) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, latents: Tensor, blocks: Tensor, actors: Tensor, laws: Tensor) -> Tensor:
-        return self.model.turn_tokens(latents, blocks, actors, laws)
 
 
 class _Look(nn.Module):
@@ -139,10 +131,9 @@ def _export_graphs(model: JEPA, folder: Path) -> None:
     with torch.no_grad():
         newest = model.turn_tokens(*turns)
     _export(_Encoder(model), (frames,), (many,), ["frames"], folder / "encoder.onnx")
-    _export(_Turns(model), turns, (many, many, many), ["latents", "blocks", "actors"], folder / "turns.onnx")
+    _export_turns(model, turns, many, folder / "turns.onnx")
     if c.laws:
-        told, names = (*turns, torch.zeros(3, c.laws)), ["latents", "blocks", "actors", "laws"]
-        _export(_Shifted(model), told, (many, many, many, many), names, folder / SHIFTED)
+        _export_turns(model, (*turns, torch.zeros(3, c.laws)), many, folder / SHIFTED)
     if c.visible:
         _export(_Look(model), (frames,), (many,), ["frames"], folder / LOOK)
     for name, pasts, shapes in (("first", 1, (None, many)), ("next", 3, (many, many))):
@@ -151,10 +142,38 @@ def _export_graphs(model: JEPA, folder: Path) -> None:
     _export(_Decoder(model), (torch.zeros(2, c.width),), (many,), ["latents"], folder / "decoder.onnx")
 
 
+def _export_turns(model: JEPA, turns: tuple[Tensor, ...], many: dict[int, Any], path: Path) -> None:
+    """Export the graph of single turns; with an unroll, whose substeps are a loop, in three parts."""
+    names = ["latents", "blocks", "actors", "laws"][: len(turns)]
+    if model.unroll is None:
+        _export(_Turns(model), turns, (many,) * len(turns), names, path)
+        return
+    begin, substep, end = Begin(model), Substep(model), End(model)
+    with torch.no_grad():
+        given = begin(*turns)
+        # The same in each substep is whatever has no substeps in front.
+        once = [*given[:4], *(some[0] for some in given[4:6]), *given[6:]]
+        imagined = torch.stack([substep(*once)[-1]] * model.config.frameskip)
+    alike = [None if number == 5 else many for number in range(len(once))]  # the beat is one for all candidates
+    parts = (
+        _graph(begin, turns, (many,) * len(turns), names, len(given)),
+        _graph(substep, tuple(once), (tuple(alike),), [f"given_{i}" for i in range(len(once))], 5),
+        _graph(end, (*turns[:3], imagined), (many, many, many, {1: many[0]}), [*names[:3], "imagined"], 1),
+    )
+    _save(join(*parts, steps=model.config.frameskip), path)
+
+
 def _export(
     module: nn.Module, example: tuple[Tensor, ...], shapes: tuple[Any, ...], inputs: list[str], path: Path
 ) -> None:
-    """Export one graph and move its weights out to the safetensors file beside it."""
+    """Export one graph with one output, ``out``."""
+    _save(_graph(module, example, shapes, inputs, 1), path)
+
+
+def _graph(
+    module: nn.Module, example: tuple[Tensor, ...], shapes: tuple[Any, ...], inputs: list[str], outputs: int
+) -> onnx.ModelProto:
+    """A module as a graph; its outputs are ``out``, or ``out_0`` and so on."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
@@ -166,11 +185,15 @@ def _export(
             opset_version=OPSET,
             dynamic_shapes=shapes,
             input_names=inputs,
-            output_names=["out"],
+            output_names=["out"] if outputs == 1 else [f"out_{i}" for i in range(outputs)],
             verbose=False,
         )
     assert program is not None
-    graph = program.model_proto
+    return program.model_proto
+
+
+def _save(graph: onnx.ModelProto, path: Path) -> None:
+    """Write a graph whose weights stay in the safetensors file beside it."""
     _point_at_weights(graph, path.parent / WEIGHTS)
     onnx.save(graph, path)
 

@@ -19,6 +19,7 @@ from pushjepa.data import EpisodeStore, Windows, draw_states, draw_windows, make
 from pushjepa.data.joining import join_episodes
 from pushjepa.data.shifted import draw_looks, make_shifted_episodes
 from pushjepa.data.store import Episodes, count_held_out
+from pushjepa.data.substeps import draw_substeps, trace_episodes
 from pushjepa.data.windows import WindowBatch as StateWindows
 from pushjepa.data.windows import check_flippable, flip_window
 from pushjepa.nets import JEPA, SCENES
@@ -26,7 +27,7 @@ from pushjepa.physics import Physics, tell_laws
 from pushjepa.physics.geometry import TURNED_ALIKE
 from pushjepa.relay.scene import Scene
 from pushjepa.relay.stages import STAGES, get_stage
-from pushjepa.training.modules import LookBatch, SceneBatch, TurnBatch, WindowBatch
+from pushjepa.training.modules import LookBatch, SceneBatch, SubstepBatch, TurnBatch, WindowBatch
 from pushjepa.training.presets import PhaseConfig
 
 _ALIKE = 8  # scenes that are drawn with one block: what a new block costs is shared by them
@@ -72,24 +73,35 @@ class Batches(Dataset[Made], ABC):
 
 
 class SceneBatches(Batches[SceneBatch]):
-    """Uniformly random scenes on every stage."""
+    """Uniformly random scenes on every stage, and states of episodes.
 
-    def __init__(self, stages: tuple[str, ...], physics: Physics, frame_size: int, size: int, seed: int) -> None:
-        super().__init__(size, seed)
-        self._stages = stages
-        self._physics = physics
-        self._scenes = make_scenes(stages, frame_size, physics)
-        self._numbers = stage_numbers(stages)
+    Args:
+        episodes: whose stages and laws they are.
+        frame_size: height and width of a frame, px.
+        phase: its ``batch`` and its share of ``played`` states.
+        seed: of the draws.
+    """
+
+    def __init__(self, episodes: Episodes, frame_size: int, phase: PhaseConfig, seed: int) -> None:
+        super().__init__(phase.batch, seed)
+        self._episodes, self._played = episodes, phase.played
+        self._scenes = make_scenes(episodes.stages, frame_size, episodes.physics)
+        self._numbers = stage_numbers(episodes.stages)
 
     def make(self, rng: np.random.Generator, size: int) -> SceneBatch:
-        which = np.sort(rng.integers(len(self._stages), size=size))
-        counts = np.bincount(which, minlength=len(self._stages))
-        states = np.concatenate(
-            [
-                random_scenes(rng, int(n), get_stage(name), self._physics)
-                for name, n in zip(self._stages, counts, strict=True)
-            ]
-        )
+        episodes = self._episodes
+        played = round(self._played * size)
+        which = np.sort(rng.integers(len(episodes.stages), size=size - played))
+        counts = np.bincount(which, minlength=len(episodes.stages))
+        parts = [
+            random_scenes(rng, int(n), get_stage(name), episodes.physics)
+            for name, n in zip(episodes.stages, counts, strict=True)
+        ]
+        if played:
+            episode, turn = rng.integers(len(episodes), size=played), rng.integers(episodes.turns + 1, size=played)
+            parts.append(episodes.boundaries[episode, turn].astype(np.float64))
+            which = np.concatenate([which, episodes.stage[episode]])
+        states = np.concatenate(parts)
         frames = torch.from_numpy(draw_states(states, which, self._scenes))
         return SceneBatch(frames, _float(states), torch.from_numpy(self._numbers[which]))
 
@@ -195,6 +207,46 @@ class Turns(Batches[TurnBatch]):
         )
 
 
+class SubstepBatches(Batches[SubstepBatch]):
+    """Single substeps of turns that are played again.
+
+    Args:
+        episodes: whose turns they are, those in which something happens above all.
+        phase: its ``batch`` and its share of ``eventful`` substeps.
+        seed: of the draws.
+        laws: of each episode; the standard ones if None.
+    """
+
+    def __init__(
+        self, episodes: Episodes, phase: PhaseConfig, seed: int, laws: Sequence[Physics] | None = None
+    ) -> None:
+        super().__init__(phase.batch, seed)
+        check_flippable(episodes.stages)
+        with tqdm(desc="playing turns again", unit_scale=True) as bar:
+
+            def report(done: int, turns: int) -> None:
+                bar.total = turns
+                bar.update(done - bar.n)
+
+            self._substeps = trace_episodes(episodes, seed, laws, progress=report)
+        self._eventful = phase.eventful
+        self._numbers = stage_numbers(episodes.stages)
+        self._laws = None if laws is None else np.stack([tell_laws(physics) for physics in laws])
+
+    def make(self, rng: np.random.Generator, size: int) -> SubstepBatch:
+        some = draw_substeps(self._substeps, rng, size, self._eventful)
+        return SubstepBatch(
+            _float(some.before),
+            _float(some.speeds_before),
+            _float(some.after),
+            _float(some.speeds_after),
+            _float(some.actions),
+            torch.from_numpy(some.beat),
+            torch.from_numpy(self._numbers[some.stage]),
+            None if self._laws is None else _float(self._laws[some.episode]),
+        )
+
+
 def _windows(items: Tensor, batch: StateWindows, numbers: NDArray[np.int64]) -> WindowBatch:
     """The training batch of ``batch``, whose frames or latents are ``items`` (B, L, ...), L = history + rollout.
 
@@ -230,11 +282,10 @@ def encode_episodes(model: JEPA, episodes: Episodes, device: torch.device) -> Te
     return out
 
 
-def play_shifted(stages: Sequence[str], count: int, seed: int) -> tuple[Episodes, NDArray[np.float32]]:
-    """``count`` episodes, each under laws of its own, and what there is to tell of the laws of each (count, C)."""
+def play_shifted(stages: Sequence[str], count: int, seed: int) -> tuple[Episodes, list[Physics]]:
+    """``count`` episodes, each under laws of its own, and those laws."""
     with tqdm(total=count, desc="playing under other laws") as bar:
-        episodes, laws = make_shifted_episodes(stages, count, seed, progress=lambda done, _: bar.update(done - bar.n))
-    return episodes, np.stack([tell_laws(physics) for physics in laws])
+        return make_shifted_episodes(stages, count, seed, progress=lambda done, _: bar.update(done - bar.n))
 
 
 class PhaseData(L.LightningDataModule):
@@ -309,10 +360,9 @@ def build_phase_data(
     training, held_out = split_episodes([store.episodes for store in stores], phase.episodes)
     episodes = training
     if phase.kind == "scenes":
-        stages = episodes.stages
         pair: tuple[Batches[Any], Batches[Any]] = (
-            SceneBatches(stages, episodes.physics, config.frame_size, phase.batch, seed),
-            SceneBatches(stages, episodes.physics, config.frame_size, phase.batch, seed + 1),
+            SceneBatches(training, config.frame_size, phase, seed),
+            SceneBatches(held_out, config.frame_size, phase, seed + 1),
         )
     elif phase.kind == "looks":
         if episodes.physics != Physics():
@@ -328,11 +378,16 @@ def build_phase_data(
         )
     elif phase.kind == "turns":
         pair = (Turns(training, phase, seed), Turns(held_out, phase, seed + 1))
+    elif phase.kind == "substeps":
+        pair = (SubstepBatches(training, phase, seed), Turns(held_out, phase, seed + 1))
     elif phase.kind == "laws":
         # Validation needs no more episodes than it looks at turns.
         counts = phase.episodes, min(phase.episodes, phase.validation)
-        played = [play_shifted(episodes.stages, count, seed + i) for i, count in enumerate(counts)]
-        pair = (Turns(played[0][0], phase, seed, played[0][1]), Turns(played[1][0], phase, seed + 1, played[1][1]))
+        (played, laws), (held, others) = (
+            play_shifted(episodes.stages, count, seed + i) for i, count in enumerate(counts)
+        )
+        told = np.stack([tell_laws(physics) for physics in others])
+        pair = (SubstepBatches(played, phase, seed, laws), Turns(held, phase, seed + 1, told))
     else:
         pair = (
             LatentWindows(training, encode_episodes(model, training, device), config.history, phase, seed),

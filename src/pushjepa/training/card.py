@@ -159,6 +159,7 @@ def _kind(phase: PhaseConfig) -> str:
 def _shares(phase: PhaseConfig, pusht: bool) -> str:
     """What part of a batch comes from particular windows, and how they are changed."""
     shares = {"moved": phase.moved, "blocked": phase.blocked, "jostled": phase.jostled, "masked": phase.masked}
+    shares |= {"eventful": phase.eventful}
     words = [f"{name} {share:g}" for name, share in (shares | {"played": phase.played}).items() if share]
     if phase.kind in ("laws", "looks"):
         words.append("under laws drawn at random")

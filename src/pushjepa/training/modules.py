@@ -15,6 +15,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from pushjepa.nets import JEPA, SCENES, SIGReg, encode_state
 from pushjepa.nets.encoder import KeypointEncoder
+from pushjepa.nets.unroll import Moving
+from pushjepa.physics.constants import BOARD_CENTRE
 from pushjepa.training.metrics import decode_summary, state_errors, turn_summary
 from pushjepa.training.presets import LossWeights, PhaseConfig
 
@@ -59,6 +61,23 @@ class TurnBatch(NamedTuple):
     laws: Tensor | None = None
 
 
+class SubstepBatch(NamedTuple):
+    """Single substeps, seen from the actor's side: places (B, 7) and speeds (B, 7) before and after.
+
+    actions (B, 2) the actor's, beat (B,) the substep's number in its env step, the number of the stage (B,); laws
+    (B, C) what there is to tell of the laws of physics, None for the standard ones.
+    """
+
+    before: Tensor
+    speeds_before: Tensor
+    after: Tensor
+    speeds_after: Tensor
+    actions: Tensor
+    beat: Tensor
+    stage: Tensor
+    laws: Tensor | None = None
+
+
 class WindowBatch(NamedTuple):
     """Windows of L = history + rollout turn boundaries.
 
@@ -85,6 +104,32 @@ def distance_loss(decoded: Tensor, states: Tensor) -> Tensor:
     """
     apart = (decoded - encode_state(states)).unflatten(-1, (4, 2))
     return 0.1 * ((apart.square().sum(-1) + SMOOTH**2).sqrt() - SMOOTH).mean()
+
+
+_CLEAR = 0.1  # px below which an error of a substep is about as good as none
+_WEIGHED = (1.0, 2.0, 4.0)  # speeds of actor, waiter, block: who is driven is put right, a block glides on
+_ARM = 40.0  # px from the block's centre at which its spin and its angle are judged
+
+
+def substep_loss(now: Moving, batch: SubstepBatch) -> Tensor:
+    """Distances in px of what one substep led to from what it should, smooth near zero: places, and speeds weighed.
+
+    Args:
+        now: as imagined.
+        batch: as it was.
+    """
+    wanted = encode_state(batch.after)
+    speeds = BOARD_CENTRE * now.speeds - batch.speeds_after[:, :6].unflatten(-1, (3, 2))
+    spin = _ARM * (now.spin - batch.speeds_after[:, 6:])
+    places = BOARD_CENTRE * (now.bodies - wanted[:, :6].unflatten(-1, (3, 2)))
+    angle = _ARM * (now.turn - wanted[:, 6:])
+    driven = (_length(speeds) * speeds.new_tensor(_WEIGHED)).sum(-1) + _WEIGHED[2] * _length(spin)
+    return (driven + _length(places).sum(-1) + _length(angle)).mean()
+
+
+def _length(vectors: Tensor) -> Tensor:
+    """Lengths (...) of vectors (..., D), smooth near zero."""
+    return (vectors.square().sum(-1) + _CLEAR**2).sqrt() - _CLEAR
 
 
 def match_loss(latents: Tensor, wanted: Tensor, counts: Tensor) -> Tensor:
@@ -313,10 +358,11 @@ class TurnsPhase(GamePhase):
     def imagine(self, batch: TurnBatch, laws: Tensor | None) -> Tensor:
         """States (B, frameskip, 8) after each step, under laws as they are told (B, C)."""
         scene = functional.one_hot(batch.stage, SCENES).float()
-        states: Tensor = self.unroll(encode_state(batch.seen), scene, batch.blocks, batch.actors, laws)[0]
+        states: Tensor = self.unroll(encode_state(batch.seen), scene, batch.blocks, batch.actors, laws)
         return states
 
-    def training_step(self, batch: TurnBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: SubstepBatch | TurnBatch, batch_idx: int) -> Tensor:
+        assert isinstance(batch, TurnBatch)
         steps = distance_loss(self.imagine(batch, batch.laws), batch.steps)
         self.log("train_steps", steps, prog_bar=True)
         return self.weights.state * steps
@@ -336,7 +382,30 @@ class TurnsPhase(GamePhase):
         self.log_dict(metrics, prog_bar=True)
 
 
-class LawsPhase(TurnsPhase):
+class SubstepsPhase(TurnsPhase):
+    """The step unroll alone, taught one substep at a time from where the game itself was (teacher forcing).
+
+    Nothing is imagined in a row, so that a core learns from thousands of substeps a second, and from those of them that
+    teach something. It is validated on whole turns.
+    """
+
+    def training_step(self, batch: SubstepBatch | TurnBatch, batch_idx: int) -> Tensor:
+        assert isinstance(batch, SubstepBatch)
+        start, unroll = encode_state(batch.before), self.unroll
+        moving = Moving(
+            start[:, :6].unflatten(-1, (3, 2)),
+            start[:, 6:],
+            (batch.speeds_before[:, :6] / BOARD_CENTRE).unflatten(-1, (3, 2)),
+            batch.speeds_before[:, 6:],
+        )
+        scene = functional.one_hot(batch.stage, SCENES).float()
+        laws = unroll.place_laws(start, batch.laws)
+        loss = substep_loss(unroll.move(moving, batch.actions, unroll.beats[batch.beat], scene, laws), batch)
+        self.log("train_substeps", loss, prog_bar=True)
+        return loss
+
+
+class LawsPhase(SubstepsPhase):
     """What other laws of physics change in the step unroll; all that it knew under the standard ones rests."""
 
     def __init__(self, model: JEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
@@ -448,18 +517,30 @@ class LatentsPhase(JointPhase):
         return latents.new_zeros(())
 
 
-def build_optimizer(model: nn.Module, phase: PhaseConfig) -> torch.optim.Optimizer:
-    """AdamW for what is trained in ``phase``, with Muon for the layers' matrices if the phase gives them a rate.
+_HIDDEN = (  # what names of hidden matrices outside of blocks end with
+    "encoder.out.weight",
+    "projector.0.weight",
+    "projector.3.weight",
+    "head.0.weight",
+    "head.2.weight",
+    "of_block.2.weight",
+    "of_agents.2.weight",
+    "of_board.2.weight",
+)
 
-    The layers are the blocks of whichever network has such: unroll, predictor, the law adapter and the ViT, whose patch
-    embedding, class token and places stay with AdamW. The key-point encoder's blocks are convolutions, so all of it
-    stays there. A memory of mechanisms may have a rate of its own.
+
+def build_optimizer(model: nn.Module, phase: PhaseConfig) -> torch.optim.Optimizer:
+    """AdamW for what is trained in ``phase``, with Muon for the hidden matrices if the phase gives them a rate.
+
+    Those are in the blocks of whichever network has such (unroll, predictor, the law adapter and the ViT) and in some
+    MLPs of the game's model (``_HIDDEN``). What takes raw inputs in or gives outputs stays with AdamW, and so do
+    convolutions. A memory of mechanisms may have a rate of its own.
 
     Muon (Jordan et al., 2024) orthogonalises the step of each hidden matrix. timm's version takes AdamW for the groups
     that are marked so.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    matrices = [n for n, p in trained.items() if ".blocks." in n and p.ndim == 2]
+    matrices = [n for n, p in trained.items() if p.ndim == 2 and (".blocks." in n or n.endswith(_HIDDEN))]
     matrices = matrices if phase.matrix_rate else []
     memory = [n for n in trained if n.startswith("memory.")] if phase.memory_rate else []
     rates = {n: phase.memory_rate if n in memory else phase.learning_rate for n in trained if n not in matrices}
@@ -478,6 +559,7 @@ def build_optimizer(model: nn.Module, phase: PhaseConfig) -> torch.optim.Optimiz
 PHASE_MODULES: dict[str, type[GamePhase]] = {
     "scenes": ScenesPhase,
     "joint": JointPhase,
+    "substeps": SubstepsPhase,
     "turns": TurnsPhase,
     "laws": LawsPhase,
     "looks": LooksPhase,

@@ -16,7 +16,7 @@ from pushjepa.physics.parameters import LAWS as GAME_LAWS
 from pushjepa.physics.parameters import VISIBLE as GAME_VISIBLE
 from pushjepa.pusht.simulator import LAWS, VISIBLE
 
-PHASES = ("scenes", "joint", "turns", "latents", "prior", "laws", "looks")
+PHASES = ("scenes", "joint", "substeps", "turns", "latents", "prior", "laws", "looks")
 TASKS: dict[str, type[ModelConfig] | type[MechConfig] | type[PeerConfig]] = {
     "relay": ModelConfig,
     "pusht": MechConfig,
@@ -62,16 +62,18 @@ class PhaseConfig:
     """One phase of the recipe.
 
     Attributes:
-        kind: ``scenes`` (encoder and heads on random scenes), ``joint`` (everything, from pixels), ``turns`` (the step
-            unroll on stored states), ``latents`` (all but the encoder, on cached latents), ``prior`` (Push-T's action
-            prior, on stored states), ``laws`` (what other laws of physics change in the unroll, on turns that are
-            played under laws drawn at random; all else rests) or ``looks`` (the second look, which begins as a copy of
-            the first, on scenes with blocks of other sizes and shapes; all else rests).
+        kind: ``scenes`` (encoder and heads on random scenes), ``joint`` (everything, from pixels), ``substeps`` (the
+            game's step unroll, one substep at a time, on stored turns that are played again), ``turns`` (the step
+            unroll on whole stored turns), ``latents`` (all but the encoder, on cached latents), ``prior`` (Push-T's
+            action prior, on stored states), ``laws`` (what other laws of physics change in the unroll, on turns that
+            are played under laws drawn at random; all else rests) or ``looks`` (the second look, which begins as a copy
+            of the first, on scenes with blocks of other sizes and shapes; all else rests).
         steps: optimiser steps.
-        batch: frames a step in ``scenes`` and ``looks``, turns a step in ``turns``, windows a step elsewhere.
+        batch: frames a step in ``scenes`` and ``looks``, turns a step in ``turns``, substeps in ``substeps`` and in the
+            game's ``laws``, windows a step elsewhere.
         learning_rate: AdamW's at its peak; it warms up linearly and falls to 1% along a cosine.
-        matrix_rate: Muon's, at the same schedule, for the matrices of the layers of unroll, law adapter, predictor and
-            ViT; 0 leaves them to AdamW.
+        matrix_rate: Muon's, at the same schedule, for the hidden matrices of unroll, law adapter, predictor, ViT and
+            of the game's projector and state head; 0 leaves them to AdamW.
         warmup_steps: steps of the linear rise.
         weight_decay: AdamW's.
         clip: largest gradient norm.
@@ -87,12 +89,13 @@ class PhaseConfig:
             unless ``rollout`` asks for more); the rest is drawn from all.
         blocked: share drawn from windows in whose first foreseen turn an agent is stopped short and the block stays.
         jostled: share drawn from windows in whose first foreseen turn the waiting agent is pushed.
+        eventful: ``substeps`` and the game's ``laws``: share drawn from substeps that the motors alone do not explain.
         masked: Push-T's ``joint`` and ``latents`` only: share of the slots that are hidden.
         action_free: Push-T's ``joint`` and ``latents`` only: learn to predict without actions, as pretraining does.
         memory_rate: AdamW's for the memory of mechanisms; 0 for ``learning_rate``.
         reach: ``prior`` only: how many env steps ahead a goal may lie.
-        played: Push-T's ``scenes`` and ``looks`` only: share of the scenes that are states of trajectories (in
-            ``looks``: of branches) instead of random ones.
+        played: ``scenes`` and Push-T's ``looks`` only: share of the scenes that are states of episodes or trajectories
+            (in ``looks``: of branches) instead of random ones.
         branches: all phases of Push-T but ``prior``: how many branches of the trajectories, where the
             hand strays, are played in the simulator and learned from beside them.
         episodes: use at most this many episodes in all, 0 for all there are; encoding them takes its time in
@@ -119,6 +122,7 @@ class PhaseConfig:
     moved: float = 0.0
     blocked: float = 0.0
     jostled: float = 0.0
+    eventful: float = 0.0
     masked: float = 0.0
     action_free: bool = False
     memory_rate: float = 0.0
@@ -143,6 +147,7 @@ class PhaseConfig:
             "moved",
             "blocked",
             "jostled",
+            "eventful",
             "masked",
             "played",
             "branches",
@@ -159,24 +164,28 @@ class PhaseConfig:
         for words, share in (
             ("moved, blocked and jostled are shares", drawn),
             ("played is a share", self.played),
+            ("eventful is a share", self.eventful),
         ):
             if share > 1:
                 raise ValueError(f"phase {self.kind}: {words}, {share:g} is too much")
 
     def _check_kind(self) -> None:
         """Refuse what a phase of this kind would not heed."""
-        if self.kind in ("turns", "latents", "prior", "laws") and (self.sigreg is not None or self.frozen_norm):
+        if self.kind in ("substeps", "turns", "latents", "prior", "laws") and (
+            self.sigreg is not None or self.frozen_norm
+        ):
             raise ValueError(f"phase {self.kind}: the encoder rests, so sigreg and frozen_norm mean nothing")
         if self.kind == "looks" and self.sigreg is not None:
             raise ValueError("phase looks: it learns the first encoder's latents, so sigreg means nothing")
-        for name in ("matrix_rate", "memory_rate", "moved", "blocked", "jostled", "masked", "action_free"):
-            if self.kind == "looks" and getattr(self, name):
-                raise ValueError(f"phase looks: {name} means nothing to it")
+        for name in ("memory_rate", "moved", "blocked", "jostled", "masked", "action_free"):
+            if self.kind in ("looks", "substeps") and getattr(self, name):
+                raise ValueError(f"phase {self.kind}: {name} means nothing to it")
         if self.kind == "looks" and bool(self.played) != bool(self.branches):
             raise ValueError("phase looks: played is a share of states of branches; give both or neither")
         for name, kinds in (
             ("flip", ("turns", "prior", "laws")),
             ("frozen_unroll", ("latents",)),
+            ("eventful", ("substeps", "laws")),
             ("branches", BRANCHING),
             ("played", ("scenes", "looks")),
         ):
@@ -204,8 +213,8 @@ class Preset:
         if isinstance(self.model, PeerConfig):
             self._check_peer()
             return
-        if not self.model.unroll_hidden and any(phase.kind == "turns" for phase in self.phases):
-            raise ValueError(f"preset {self.name}: the phase turns trains the step unroll, and unroll_hidden is 0")
+        if not self.model.unroll_hidden and any(phase.kind in ("substeps", "turns") for phase in self.phases):
+            raise ValueError(f"preset {self.name}: substeps and turns train the step unroll, and unroll_hidden is 0")
         if not self.model.unroll_hidden and any(phase.frozen_unroll for phase in self.phases):
             raise ValueError(f"preset {self.name}: frozen_unroll freezes nothing, for unroll_hidden is 0")
 
@@ -213,15 +222,16 @@ class Preset:
         priors = any(phase.kind == "prior" for phase in self.phases)
         if isinstance(self.model, MechConfig) and not self.model.prior_hidden and priors:
             raise ValueError(f"preset {self.name}: the phase prior trains the action prior, and prior_hidden is 0")
-        if self.task == "pusht" and any(p.blocked or p.jostled for p in self.phases):
-            raise ValueError(f"preset {self.name}: blocked and jostled are for the game only")
+        if self.task == "pusht" and any(p.blocked or p.jostled or p.eventful for p in self.phases):
+            raise ValueError(f"preset {self.name}: blocked, jostled and eventful are for the game only")
+        if self.task == "pusht" and any(p.kind == "substeps" for p in self.phases):
+            raise ValueError(f"preset {self.name}: the phase substeps is for the game only")
         if self.task == "pusht" and any(p.rollout > 1 for p in self.phases):
             raise ValueError(f"preset {self.name}: rollout is for the game only")
-        only = any(p.masked or p.action_free or p.memory_rate or p.branches or p.played for p in self.phases)
+        only = any(p.masked or p.action_free or p.memory_rate or p.branches for p in self.phases)
         if self.task == "relay" and (priors or only):
             raise ValueError(
-                f"preset {self.name}: masked, action_free, memory_rate, branches, played "
-                "and the phase prior are for Push-T"
+                f"preset {self.name}: masked, action_free, memory_rate, branches and the phase prior are for Push-T"
             )
 
     def _check_laws(self) -> None:
