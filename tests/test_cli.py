@@ -305,7 +305,7 @@ def test_plans_and_mechanisms_are_measured_written_and_drawn(command, collection
 
 def test_what_is_learned_of_other_laws_is_kept_under_a_name_and_begun_with(command: Command, tmp_path: Path) -> None:
     kept = ["--memories", str(tmp_path / "memories")]
-    code, out, err = command("adapt", "remember", "--shift", "slow-agents", "--name", "slow", *kept)
+    code, out, err = command("adapt", "remember", "--shift", "slow-agents", "--name", "slow", "--seed", "1", *kept)
     assert code == 0, err
     found = re.search(r"agent_speed: ([\d.]+)", out)
     assert found is not None

@@ -8,7 +8,7 @@ import pytest
 from pushjepa.evaluation import calibrate
 from pushjepa.evaluation.calibration import Probe, collect_probes
 from pushjepa.evaluation.passages import Passage, episode_passages, match_passages, matches
-from pushjepa.evaluation.ranking import rank_candidates, rank_correlation, true_costs
+from pushjepa.evaluation.ranking import Ranked, rank_candidates, rank_correlation, true_costs
 from pushjepa.physics import Board
 from pushjepa.planning import Budget
 from pushjepa.relay import Match, get_stage, joint_block
@@ -151,6 +151,21 @@ def test_true_costs_are_what_the_board_gives(rng):
 def test_a_model_to_which_all_is_the_same_ranks_nothing(pixel_model, rng):
     row = rank_correlation(rank_candidates(pixel_model(0.0), 0, ["open"], 2, SMALL), rng)
     assert row["rank_correlation"] == 0.0
+
+
+@pytest.mark.parametrize("cost", [100.0, 100.5])
+def test_hundredths_of_a_pixel_are_no_order_to_the_whole_pixel(rng, cost):
+    """Most candidates miss the block: they cost the same in truth, and in the model all but the same."""
+    true = np.full((2, 96), cost)
+    true[:, :12] -= 3.0 * np.arange(1, 13)
+    imagined = true + 0.02 * rng.standard_normal(true.shape)
+    ranked = Ranked(0, imagined, true)
+    assert ranked.correlation(0) < 0.7
+    assert ranked.correlation(0, 1.0) == pytest.approx(1.0)
+    assert math.isnan(Ranked(0, imagined, 0.001 * (true - cost)).correlation(0, 1.0))
+    row = rank_correlation([ranked, ranked], rng)
+    assert row["rank_correlation_px"] == pytest.approx(1.0)
+    assert row["rank_correlation"] == pytest.approx(ranked.correlation(0))
 
 
 def test_the_true_costs_rank_themselves(pixel_model, rng, monkeypatch):

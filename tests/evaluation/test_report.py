@@ -38,6 +38,8 @@ RANKING = {
     "rank_positions": 2,
     "rank_correlation": 0.81,
     "rank_correlation_ci": [0.7, 0.9],
+    "rank_correlation_px": 0.93,
+    "rank_correlation_px_ci": [0.9, 0.96],
     "model_costs": [[10.0, 20.0], [30.0, 45.0]],
     "true_costs": [[12.0, 18.0], [33.0, 40.0]],
 }
@@ -50,7 +52,7 @@ def test_the_page_holds_every_figure_with_its_interval():
     assert "pushjepa evaluate relay" in text
     assert "| `passive` | open | 2 | 75.0 [50.0, 90.0] | -20 [-30, 10] | 100 / 50 | 50 / - | 160 |" in text
     assert "| 1 | episodes | moved | 7 | 3.0 [2.0, 4.0] | 2.0 [1.0, 3.0] | 5.0 [4.0, 6.0] |" in text
-    assert "0.81 [0.70, 0.90]" in text
+    assert "0.81 [0.70, 0.90] over the candidates of a search's first iteration, 0.93 [0.90, 0.96] in the first" in text
     assert f"![win rate](win_rate.png)\n\n{FIGURES['win_rate.png']}" in text
 
 

@@ -159,10 +159,11 @@ def test_a_map_is_read_between_its_nodes(unroll: StepUnroll) -> None:
     table = torch.cat([torch.zeros_like(nodes), nodes]).repeat(SCENES // 2, 1)
     places = torch.tensor([[[100.0, 333.0], [256.0, 8.0]], [[-50.0, 300.0], [500.0, 600.0]]])
     seen = 4.0 * (places - BOARD_CENTRE) / BOARD_CENTRE
-    read = unroll._read(table, seen, torch.tensor([[1], [1]]) * side**2)
+    x, y = seen.unbind(-1)
+    read = unroll._read(table, x, y, torch.tensor([[1], [1]]) * side**2)
     edge = BOARD_CENTRE / side
     torch.testing.assert_close(read, places.clamp(edge, 2 * BOARD_CENTRE - edge), atol=0.05, rtol=0)
-    assert not unroll._read(table, seen, torch.tensor([[0], [2]]) * side**2).any()
+    assert not unroll._read(table, x, y, torch.tensor([[0], [2]]) * side**2).any()
 
 
 def test_a_turn_is_its_substeps_in_a_row(unroll: StepUnroll) -> None:
@@ -220,6 +221,39 @@ def test_the_anchor_makes_the_head_read_what_was_imagined() -> None:
     predicted, states = model.predict_steps(*window(4))
     assert states is not None
     torch.testing.assert_close(linear(predicted), states[:, :, -1], atol=1e-3, rtol=0)
+
+
+def test_the_anchor_goes_two_steps() -> None:
+    """An anchor that is half as long as it should be leaves a quarter."""
+    torch.manual_seed(0)
+    model = JEPA(SMALL).eval()
+    linear = nn.Linear(16, 8)
+    model.head = linear  # type: ignore[assignment]
+    assert model.anchor is not None
+    before, states = model.predict_steps(*window(4))  # an anchor of zeros draws nowhere
+    with torch.no_grad():
+        model.anchor.weight.copy_(0.5 * torch.linalg.pinv(linear.weight))
+    after, _ = model.predict_steps(*window(4))
+    assert states is not None
+    wanted = states[:, :, -1]
+    torch.testing.assert_close(linear(after) - wanted, 0.25 * (linear(before) - wanted), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("each", [0.015, 0.022], ids=["each a trace", "all together a trace"])
+def test_traces_of_a_push_move_nothing_and_are_learned_from_all_the_same(unroll: StepUnroll, each: float) -> None:
+    states, scene, _, actors = turns()
+    told = (encode_state(states), scene, torch.zeros(len(states), 5, 2, 2), actors)
+    with torch.no_grad():
+        unroll.motion.weight.zero_()
+        unroll.motion.bias.fill_(each)
+    end = unroll(*told)[:, -1]
+    torch.testing.assert_close(end, told[0], atol=1e-5, rtol=0)
+    end.square().sum().backward()
+    assert unroll.motion.bias.grad is not None
+    assert unroll.motion.bias.grad.any()
+    with torch.no_grad():
+        unroll.motion.bias.fill_(0.3)
+    assert ((unroll(*told)[:, -1] - told[0]).unflatten(-1, (4, 2)).norm(dim=-1) > 1e-3).all()
 
 
 def test_an_unroll_that_rests_gets_no_gradient_and_passes_none_on() -> None:

@@ -90,7 +90,8 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
         (PUSHT_LOOKS + "branches = 2", "give both or neither"),
         (PUSHT_LOOKS + "moved = 0.5", "moved means nothing to it"),
         (PUSHT_LOOKS + SCENES_PHASE, "after all that train the encoder"),
-        (f"[model]\nunroll_hidden = 8\nlaws = 8\nvisible = {[1, 6, 7]}\n" + TURNS, "visible needs a phase looks"),
+        (f"[model]\nunroll_hidden = 8\nlaws = 8\nvisible = {[1, 6, 7]}\n" + SCENES_PHASE, "needs a phase looks"),
+        (PUSHT_LOOKS.replace("'looks'", "'turns'"), "needs a phase looks"),
         (PUSHT_LOOKS + "sigreg = 0.1", "so sigreg means nothing"),
         ("[model]\nunroll_hidden = 8\nlaws = 3\n" + TURNS, "told in 8 numbers, not in 3"),
         ("[model]\nlaws = 8\n" + TURNS, "8 of them, unroll_hidden 0"),
@@ -205,3 +206,25 @@ def test_phases_keep_their_numbers_while_some_are_left_out() -> None:
 def test_a_change_that_means_nothing_is_refused(change: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         load_preset("compact", [change])
+
+
+@pytest.mark.parametrize(
+    ("left_out", "needs"),
+    [
+        ((), False),
+        ((0, 1, 2), True),  # the encoder is seen through in latents
+        ((0, 1, 2, 4), True),  # and copied in looks
+        ((0, 1, 2, 6), True),  # or there is a second look that nothing trains
+        ((0, 1, 2, 3, 4, 6), True),
+    ],
+)
+def test_what_would_look_through_random_weights_needs_a_start(left_out: tuple[int, ...], needs: bool) -> None:
+    preset = load_preset("compact", [f"phase.{number}=off" for number in left_out])
+    assert preset.needs_start() == needs
+
+
+def test_laws_alone_are_learned_of_an_unroll_that_is_trained_already() -> None:
+    laws = "[model]\nunroll_hidden = 8\nlaws = 8\n" + LAWS_PHASE + "episodes = 2"
+    assert parse_preset("laws", laws).needs_start()
+    head, law = laws.split("[[phase]]")
+    assert not parse_preset("both", f"{head}{TURNS}[[phase]]{law}").needs_start()

@@ -177,3 +177,12 @@ def test_the_looks_phase_teaches_a_second_look_and_nothing_else(
         "number_7_off",
     } <= figures.keys()
     assert load_model(folder, threads=1).spec.visible == VISIBLE
+    # Whoever goes on from there need not learn to look anew; whoever starts without a second look has to.
+    refined = replace(twice, phases=(SUBSTEPS,))
+    with pytest.raises(ValueError, match="trained already; say which by --init-from"):
+        train(refined, options(episodes, tmp_path / "unseeing"))
+    with pytest.raises(ValueError, match="has visible="):
+        train(refined, options(episodes, tmp_path / "unseeing", init_from=run / "checkpoint"))
+    more = load_file(train(refined, options(episodes, tmp_path / "refined", init_from=folder)) / "model.safetensors")
+    assert all(torch.equal(ours[name], more[name]) for name in ours if not name.startswith("unroll."))
+    assert not torch.equal(ours["unroll.felt"], more["unroll.felt"])

@@ -47,7 +47,7 @@ SMALL = ModelConfig(
     unroll_feelers=6,
     laws=LAWS,
 )
-CLEAR = 0.1  # px that the loss is smooth within
+CLEAR = 0.02  # px that the loss is smooth within
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_the_loss_is_quadratic_near_zero_and_straight_beyond(batches: SubstepBat
     now = rest(batch)
     found = [
         substep_loss(now._replace(bodies=now.bodies + torch.tensor([px / 256.0, 0.0])), batch).item()
-        for px in (0.01, 0.02, 10.0, 20.0)
+        for px in (0.002, 0.004, 10.0, 20.0)
     ]
     assert found[1] / found[0] == pytest.approx(4.0, rel=0.05)
     assert found[3] / found[2] == pytest.approx(2.0, rel=0.02)

@@ -135,6 +135,8 @@ def _print_calibration(rows: Sequence[Row]) -> None:
     ranked = next((row for row in rows if row["rank_correlation"] is not None), None)
     if ranked is not None:
         console.print(f"rank correlation {_with_interval(ranked, 'rank_correlation', digits=2)}")
+        if "rank_correlation_px" in ranked:
+            console.print(f"costs to the whole pixel {_with_interval(ranked, 'rank_correlation_px', digits=2)}")
 
 
 def _errors(row: Row, prefix: str) -> list[str]:

@@ -36,11 +36,22 @@ class Ranked:
     imagined: Array
     true: Array
 
-    def correlation(self, iteration: int) -> float:
-        """Spearman's, over one iteration's candidates; NaN where none of them differ in truth."""
-        if np.ptp(self.true[iteration]) < _SAME:
+    def correlation(self, iteration: int, resolution: float = 0.0) -> float:
+        """Spearman's, over one iteration's candidates; NaN where none of them differ in truth.
+
+        Candidates that miss the block cost the same in truth and all but the same in a model: what is left between
+        them, hundredths of a pixel, would put them in an order of its own. With a ``resolution`` in px, costs are
+        counted from theirs (the commonest true one) in whole multiples of it.
+        """
+        imagined, true = self.imagined[iteration], self.true[iteration]
+        if resolution:
+            _, of, counts = np.unique(np.round(true / _SAME), return_inverse=True, return_counts=True)
+            missing = of == counts.argmax()
+            imagined = np.round((imagined - np.median(imagined[missing])) / resolution)
+            true = np.round((true - np.median(true[missing])) / resolution)
+        if np.ptp(true) < _SAME:
             return math.nan
-        found = spearman(self.imagined[iteration], self.true[iteration])
+        found = spearman(imagined, true)
         # A model to which all candidates are the same has not ranked those that differ.
         return 0.0 if math.isnan(found) else found
 
@@ -54,12 +65,14 @@ def rank_correlation(ranked: Sequence[Ranked], rng: np.random.Generator) -> Row:
 
     Returns:
         ``rank_correlation`` over the candidates of the first iteration, ``rank_correlation_last`` over those of the
-        last, each with its interval, and ``rank_positions``.
+        last, and ``rank_correlation_px``, over those of the first with costs to the whole pixel, each with its
+        interval; and ``rank_positions``.
     """
     row: Row = {"rank_positions": len(ranked)}
     units = np.array([position.unit for position in ranked])
-    for index, name in enumerate(("rank_correlation", "rank_correlation_last")):
-        found = np.array([position.correlation(index) for position in ranked])
+    asked = (("rank_correlation", 0, 0.0), ("rank_correlation_last", -1, 0.0), ("rank_correlation_px", 0, 1.0))
+    for name, index, resolution in asked:
+        found = np.array([position.correlation(index, resolution) for position in ranked])
         # A last iteration that agrees on not touching the block ranks nothing, though the first one did.
         known = ~np.isnan(found)
         if known.any():

@@ -53,10 +53,11 @@ def markdown(results: Mapping[str, object], rows: Sequence[Row], figures: Sequen
     if errors:
         parts += ["## What the model sees and foresees", error_table(errors)]
     for row in ranking:
-        last = f", {interval(row, 'rank_correlation_last', 2)} in the last" if "rank_correlation_last" in row else ""
+        others = {"rank_correlation_last": "in the last", "rank_correlation_px": "in the first to the whole pixel"}
+        beside = "".join(f", {interval(row, name, 2)} {words}" for name, words in others.items() if name in row)
         parts.append(
             f"Rank correlation of model and true cost: {interval(row, 'rank_correlation', 2)} over the candidates of a "
-            f"search's first iteration{last} ({row['rank_positions']} positions from matches)."
+            f"search's first iteration{beside} ({row['rank_positions']} positions from matches)."
         )
     parts += [f"![{Path(name).stem.replace('_', ' ')}]({name})\n\n{FIGURES[name]}." for name in figures]
     return "\n\n".join(parts) + "\n"

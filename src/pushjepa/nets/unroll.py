@@ -55,9 +55,10 @@ _PUSHES = (4, 4, 2, 2, 2)  # directions: actor at block, waiter at block, actor 
 #: Which numbers of motion each of these concerns; in a row they are the speeds of actor, waiter and block as seen from
 #: the block, its spin, and the speeds of actor and waiter on the board.
 _FREEDOMS = ((0, 1, 4, 5, 6), (2, 3, 4, 5, 6), (7, 8, 9, 10), (7, 8), (9, 10))
-#: Numbers that the geometry networks give: of both agents at the block, of the two, of both at the board.
-_GIVEN = (2 * (_FEATURES + 40), _FEATURES + 16, 2 * (_FEATURES + 8))
 _FREE = 13  # changes that no contact explains: of three speeds on the board and from the block, and of the spin
+ARM = 40.0  #: px from the block's centre at which its spin and its angle are judged
+_IDLE = 0.02  # px a substep along a direction of length 1, by which every push is weaker than the network says
+_STILL = 0.03  # px a substep, at that arm for angles, by which all pushes together change a body less
 _SIDE = 128  # width of the adapter to other laws
 _KEPT = c.DAMPING**c.STEP_SECONDS  # of a speed in an env step without a force
 
@@ -105,9 +106,9 @@ class Contacts(NamedTuple):
         features: (N, 5 F) of the pairs.
         seen: (N, 56) along which motions each direction of each pair looks.
         changed: (N, 56) which motions a push along it changes.
-        felt: (N, P, 6) what the map says at each feeler.
-        push: (N, P, 2) the direction in which it is pushed there.
-        lever: (N, P, 2) how each feeler moves when the block spins.
+        felt: (N, 6 P) what the map says at the feelers.
+        jacobian: (N, 3, 2 P) what the block's speed on the board, x and y, and its spin are to each feeler: first along
+            the direction in which the map pushes it there, of all feelers, then across that.
         near: (N, 2 W) where both agents are at the block, in numbers and waves.
     """
 
@@ -115,8 +116,7 @@ class Contacts(NamedTuple):
     seen: Tensor
     changed: Tensor
     felt: Tensor
-    push: Tensor
-    lever: Tensor
+    jacobian: Tensor
     near: Tensor
 
 
@@ -135,9 +135,6 @@ class StepUnroll(nn.Module):
     agent_waves: Tensor
     mirror: Tensor
     beats: Tensor
-    of_features: Tensor
-    of_seen: Tensor
-    of_changed: Tensor
     motion_of: Tensor
     push_of: Tensor
     motions: Tensor
@@ -152,9 +149,7 @@ class StepUnroll(nn.Module):
         self.register_buffer("mirror", torch.tensor([-1.0, 1, -1, 1, -1, 1, 1, -1]), persistent=False)
         self.register_buffer("beats", torch.eye(c.SUBSTEPS), persistent=False)  # which substep of an env step it is
         # Of each number of a direction, pair by pair: which motion it concerns, and which direction it is one of.
-        motion_of, push_of, columns = _rows()
-        for name, numbers in zip(("of_features", "of_seen", "of_changed"), columns, strict=True):
-            self.register_buffer(name, numbers, persistent=False)
+        motion_of, push_of = _rows()
         for name, rows in (("motion_of", motion_of), ("push_of", push_of)):
             self.register_buffer(name, rows, persistent=False)
         for name, rows in (("motions", motion_of), ("pushes", push_of)):  # and the same as matrices, one-hot
@@ -266,11 +261,9 @@ class StepUnroll(nn.Module):
         from_block = rotate(fast, _back(turn)).reshape(-1, 6)
         motions = torch.cat([from_block, spinning, fast[:, :2].reshape(-1, 4)], dim=-1)
         where = torch.cat([beat, turn, 0.5 * _NEAR * bodies[:, 2]], dim=-1)
-        closing = self._closing(contacts, motions, fast[:, 2:], spinning)
-        seen = torch.cat(
-            [contacts.features, contacts.felt.reshape(-1, self.feelers.shape[0] * _FELT), where, closing, motions],
-            dim=-1,
-        )
+        block = torch.cat([fast[:, 2], spinning], dim=-1)
+        closing = self._closing(contacts, motions, block)
+        seen = torch.cat([contacts.features, contacts.felt, where, closing, motions], dim=-1)
         moved, turned = self._push(self._answer(seen, contacts.near, laws), contacts, turn)
         return Moving(bodies + moved[:, 1], turn_by(turn, turned[:, 1]), speeds + moved[:, 0], spin + turned[:, 0])
 
@@ -285,53 +278,54 @@ class StepUnroll(nn.Module):
 
     def _touch(self, bodies: Tensor, turn: Tensor, scene: Tensor, scale: Tensor) -> Contacts:
         """The geometry of all contacts."""
-        count = bodies.shape[0]
         agents, block = bodies[:, :2], bodies[:, 2:]
         near = (_NEAR * rotate(agents - block, _back(turn)) / scale[..., None]).reshape(-1, 2)
         places = torch.cat([fourier_features(near[:, None], self.block_waves), near], dim=-1)
-        at_block = self.of_block(places)
         apart = _NEAR * (agents[:, :1] - agents[:, 1:])
         waves = fourier_features(apart, self.agent_waves)
-        between = self.of_agents(torch.cat([waves, apart[:, 0], apart.norm(dim=-1)], dim=-1))
-        arms = scale[..., None] * rotate(self.feelers.expand(count, -1, -1), turn)
+        between = torch.cat([waves, apart[:, 0], apart.norm(dim=-1)], dim=-1)
         stage = scene.argmax(dim=-1)[:, None] * _CELLS**2
-        stood = self._read(self.stood, _NEAR * agents, stage)
-        felt = self._read(self.felt, arms + _NEAR * block, stage)
-        standing = torch.cat([stood, _NEAR * agents, scene[:, None].expand(-1, 2, -1)], dim=-1)
-        both = [at_block, between, self.of_board(standing)]
-        numbers = torch.cat([some.reshape(-1, size) for some, size in zip(both, _GIVEN, strict=True)], dim=-1)
-        features, seen, changed = (numbers[:, columns] for columns in (self.of_features, self.of_seen, self.of_changed))
-        push = felt[..., _FELT:]
-        return Contacts(
-            features,
-            seen,
-            changed,
-            felt[..., :_FELT],
-            push,
-            _LEVER * _across(arms),
-            places.reshape(-1, 2 * places.shape[-1]),
-        )
+        at = _NEAR * agents
+        stood = self._read(self.stood, at[..., 0], at[..., 1], stage)
+        standing = torch.cat([stood, at, scene[:, None].expand(-1, 2, -1)], dim=-1)
+        nets = ((self.of_block, places, 0), (self.of_agents, between, 2), (self.of_board, standing, 3))
+        parts = [_shares(net(told), bodies.shape[0], pair) for net, told, pair in nets]
+        features, seen, changed = (torch.cat(some, dim=-1) for some in zip(*parts, strict=True))
+        felt, jacobian = self._feel(_NEAR * block[:, 0], turn, stage, scale)
+        return Contacts(features, seen, changed, felt, jacobian, places.reshape(-1, 2 * places.shape[-1]))
 
-    def _read(self, table: Tensor, places: Tensor, stage: Tensor) -> Tensor:
-        """A map at places (N, P, 2), as networks see them, of stages whose first nodes are ``stage`` (N, 1)."""
-        at = (places * (_CELLS / 2 / _NEAR) + (_CELLS / 2 - 0.5)).clamp(0.0, _CELLS - 1.001)
-        low = at.detach().floor()
-        right, down = (at - low)[..., :1], (at - low)[..., 1:]
-        first = (low[..., 0] + _CELLS * low[..., 1]).long() + stage
-        corners = [functional.embedding(first + ahead, table) for ahead in (0, 1, _CELLS, _CELLS + 1)]
-        above = corners[0] + right * (corners[1] - corners[0])
-        below = corners[2] + right * (corners[3] - corners[2])
+    def _feel(self, block: Tensor, turn: Tensor, stage: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """What the feelers of a block at (N, 2) read, (N, 6 P), and their :class:`Contacts` ``jacobian``.
+
+        x and y go apart here: numbers that lie side by side are what a CPU is quick with.
+        """
+        (ahead, aside), (cos, sin) = self.feelers.T, (turn[:, :1], turn[:, 1:])
+        arm_x, arm_y = scale * (cos * ahead - sin * aside), scale * (cos * aside + sin * ahead)
+        read = self._read(self.felt, block[:, :1] + arm_x, block[:, 1:] + arm_y, stage)
+        push_x, push_y = read[..., _FELT], read[..., _FELT + 1]
+        in_x, in_y = torch.cat([push_x, -push_y], dim=-1), torch.cat([push_y, push_x], dim=-1)
+        in_spin = _LEVER * (torch.cat([arm_x, arm_x], dim=-1) * in_y - torch.cat([arm_y, arm_y], dim=-1) * in_x)
+        return read[..., :_FELT].reshape(-1, self.feelers.shape[0] * _FELT), torch.stack([in_x, in_y, in_spin], dim=1)
+
+    def _read(self, table: Tensor, x: Tensor, y: Tensor, stage: Tensor) -> Tensor:
+        """A map at places, x and y (N, P) as networks see them, of stages whose first nodes are ``stage`` (N, 1)."""
+        x, y = ((some * (_CELLS / 2 / _NEAR) + (_CELLS / 2 - 0.5)).clamp(0.0, _CELLS - 1.001) for some in (x, y))
+        left, top = x.detach().floor(), y.detach().floor()
+        right, down = (x - left)[..., None], (y - top)[..., None]
+        first = (left + _CELLS * top).long() + stage
+        corners = torch.stack([first, first + 1, first + _CELLS, first + _CELLS + 1])
+        left_above, right_above, left_below, right_below = functional.embedding(corners, table)
+        above = left_above + right * (right_above - left_above)
+        below = left_below + right * (right_below - left_below)
         return above + down * (below - above)
 
-    def _closing(self, contacts: Contacts, motions: Tensor, block: Tensor, spinning: Tensor) -> Tensor:
+    def _closing(self, contacts: Contacts, motions: Tensor, block: Tensor) -> Tensor:
         """How fast bodies close in along all directions (N, K).
 
-        Of ``motions`` (N, 11), the block's speed on the board (N, 1, 2) and its spin (N, 1), as networks see them.
+        Of ``motions`` (N, 11), and the block's speed on the board and spin (N, 3), as networks see them.
         """
         along = (contacts.seen * motions[:, self.motion_of]) @ self.pushes
-        there = block + spinning[:, None] * contacts.lever
-        into, aside = (contacts.push * there).sum(-1), (_across(contacts.push) * there).sum(-1)
-        return torch.cat([along, into, aside], dim=-1)
+        return torch.cat([along, (block[:, None] @ contacts.jacobian)[:, 0]], dim=-1)
 
     def _answer(self, seen: Tensor, near: Tensor, laws: Laws) -> Tensor:
         """How hard each contact pushes, of all that is seen (N, inputs): (N, outputs).
@@ -352,17 +346,20 @@ class StepUnroll(nn.Module):
 
         First speeds, then places.
         """
-        sizes = [_FREE, sum(_PUSHES), *2 * [self.feelers.shape[0]]]
-        free, pushes, into, aside = answer.reshape(-1, 2, sum(sizes)).split(sizes, dim=-1)
+        # What nothing touches stays exactly where it is: traces of a push in 25 substeps would add up to a drift. Here
+        # they are cut off one by one, below all together; learned is as if they were not, or an unroll that answers
+        # with nothing at first would stay with it.
+        answer = answer - answer.clamp(-_IDLE, _IDLE).detach()
+        sizes = [_FREE, sum(_PUSHES), 2 * self.feelers.shape[0]]
+        free, pushes, felt = answer.reshape(-1, 2, sum(sizes)).split(sizes, dim=-1)
         spread = contacts.changed[:, None] * pushes[..., self.push_of]
         change = spread @ self.motions
-        push = contacts.push[:, None]
-        felt = into[..., None] * push + aside[..., None] * _across(push)  # (N, 2, P, 2)
-        spun = (felt * contacts.lever[:, None]).sum(dim=(2, 3))[..., None]
-        on_board = free[..., :6] + torch.cat([change[..., 7:], felt.sum(dim=2)], dim=-1)
+        block = felt @ contacts.jacobian.transpose(1, 2)  # (N, 2, 3)
+        on_board = free[..., :6] + torch.cat([change[..., 7:], block[..., :2]], dim=-1)
         from_block = (free[..., 6:12] + change[..., :6]).reshape(-1, 6, 2)
         moved = on_board.reshape(-1, 2, 3, 2) + rotate(from_block, turn).reshape(-1, 2, 3, 2)
-        return moved / _HALF, _TURNED * (spun + change[..., 6:7] + free[..., 12:])
+        turned = _TURNED * (block[..., 2:] + change[..., 6:7] + free[..., 12:])
+        return _beyond(moved / _HALF, _STILL / _HALF), _beyond(turned, _STILL / ARM)
 
 
 class Lift(nn.Module):
@@ -404,6 +401,12 @@ def unit(vectors: Tensor) -> Tensor:
     return vectors / (vectors.square().sum(-1, keepdim=True) + 1e-6).sqrt()
 
 
+def _beyond(vectors: Tensor, least: float) -> Tensor:
+    """Vectors (..., D) shorter by ``least``, none where they are not longer; gradients pass as if they were whole."""
+    share = (least / (vectors.square().sum(-1, keepdim=True) + 1e-16).sqrt()).clamp(max=1.0)
+    return vectors - (share * vectors).detach()
+
+
 def _back(turn: Tensor) -> Tensor:
     """Cosine and sine (N, 2) of the opposite angles."""
     return torch.cat([turn[:, :1], -turn[:, 1:]], dim=-1)
@@ -422,25 +425,29 @@ def _driven(speeds: Tensor, told: Tensor, laws: Laws) -> Tensor:
     return left + wanted * (laws.force[..., None] / length).clamp(max=1.0)
 
 
-def _rows() -> tuple[Tensor, Tensor, list[Tensor]]:
-    """How the numbers of all pairs lie.
+def _shares(given: Tensor, count: int, pair: int) -> list[Tensor]:
+    """What a geometry network gives of one pair of bodies or of two alike, of N boards each: features, directions.
+
+    Args:
+        given: (N or 2 N, F + 2 K) or (N, 2, F + 2 K).
+        count: N.
+        pair: the first one's number in ``_PUSHES``.
 
     Returns:
-        Of each number of a direction (56,), pair by pair: which motion it concerns, and which direction it is one of.
-        And where, in what the geometry networks give, the features (200,) and the directions seen and changed (56,)
-        each are.
+        (N, F) or (N, 2 F) features, and alike the numbers of the directions that they look along and are changed along.
     """
+    numbers = _PUSHES[pair] * len(_FREEDOMS[pair])
+    return [some.reshape(count, -1) for some in given.split([_FEATURES, numbers, numbers], dim=-1)]
+
+
+def _rows() -> tuple[Tensor, Tensor]:
+    """Of each number of a direction (56,), pair by pair: which motion it concerns, and which direction it is one of."""
     motion_of: list[int] = []
     push_of: list[int] = []
-    columns: tuple[list[int], ...] = ([], [], [])
-    at = 0
     for pushes, motions in zip(_PUSHES, _FREEDOMS, strict=True):
         push_of += [len(set(push_of)) + push for push in range(pushes) for _ in motions]
         motion_of += pushes * list(motions)
-        for some, size in zip(columns, (_FEATURES, *2 * [pushes * len(motions)]), strict=True):
-            some += range(at, at + size)
-            at += size
-    return torch.tensor(motion_of), torch.tensor(push_of), [torch.tensor(some) for some in columns]
+    return torch.tensor(motion_of), torch.tensor(push_of)
 
 
 def _geometry_net(inputs: int, width: int, outputs: int) -> nn.Sequential:

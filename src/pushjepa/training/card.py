@@ -46,12 +46,13 @@ def write_card(
         f"Seed {preset.seed}. History {model.config.history} frames, one action block of {model.config.frameskip} env "
         f"steps between them, frames of {model.config.frame_size} px.\n",
         "## Validation at the end of each phase\n",
-        "Board pixels and degrees; `turn_*` over held-out turns that moved the block by more than 10 px, in `turns` "
-        "from true positions blurred a little, elsewhere from frames; `told_*` and `unaware_*` so under laws "
-        "of physics drawn at random, with the unroll told of them and not. `rollout_block_px` is the block's error "
-        "after the last turn of a rollout, over all windows. In `looks`, `decode_*` is what the second look reads of "
-        "scenes with other blocks, `first_*` what the first does, and `number_*_off` the mean error of a number of the "
-        "laws that it tells. `seconds` are those of a phase's last sitting.\n",
+        "Board pixels and degrees; `turn_*` over held-out turns that moved the block by more than 10 px, in "
+        "`substeps`, `turns` and `laws` from true positions blurred a little, elsewhere from frames; `told_*` and "
+        "`unaware_*` so under laws of physics drawn at random, with the unroll told of them and not. "
+        "`rollout_block_px` is the block's error after the last turn of a rollout, over all windows. In `looks`, "
+        "`decode_*` is what the second look reads of scenes with other blocks, `first_*` what the first does, and "
+        "`number_*_off` the mean error of a number of the laws that it tells. `seconds` are those of a phase's last "
+        "sitting.\n",
         metric_table(metrics),
     ]
     (folder / CARD).write_text("\n".join(sections))

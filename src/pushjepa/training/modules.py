@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from pushjepa.nets import JEPA, SCENES, SIGReg, encode_state
 from pushjepa.nets.encoder import KeypointEncoder
-from pushjepa.nets.unroll import Moving
+from pushjepa.nets.unroll import ARM, Moving
 from pushjepa.physics.constants import BOARD_CENTRE
 from pushjepa.training.metrics import decode_summary, state_errors, turn_summary
 from pushjepa.training.presets import LossWeights, PhaseConfig
@@ -94,6 +94,7 @@ class WindowBatch(NamedTuple):
 
 
 SMOOTH = 0.01  #: distance (half boards, so 2.5 px) below which the state loss is about quadratic
+_READ = 0.001  # and that below which reading what was imagined is
 
 
 def distance_loss(decoded: Tensor, states: Tensor) -> Tensor:
@@ -102,13 +103,17 @@ def distance_loss(decoded: Tensor, states: Tensor) -> Tensor:
     Four points count alike: both agents, the block, and its heading on the unit circle. Distance is what
     is measured and planned with; a squared error weighs the few turns most in which a glancing contact goes astray.
     """
-    apart = (decoded - encode_state(states)).unflatten(-1, (4, 2))
-    return 0.1 * ((apart.square().sum(-1) + SMOOTH**2).sqrt() - SMOOTH).mean()
+    return _distance(decoded, encode_state(states), SMOOTH)
 
 
-_CLEAR = 0.1  # px below which an error of a substep is about as good as none
+def _distance(decoded: Tensor, wanted: Tensor, smooth: float) -> Tensor:
+    """:func:`distance_loss` between numbers (..., 8)."""
+    apart = (decoded - wanted).unflatten(-1, (4, 2))
+    return 0.1 * ((apart.square().sum(-1) + smooth**2).sqrt() - smooth).mean()
+
+
+_CLEAR = 0.02  # px below which an error of a substep is about as good as none: there are 25 in a turn
 _WEIGHED = (1.0, 2.0, 4.0)  # speeds of actor, waiter, block: who is driven is put right, a block glides on
-_ARM = 40.0  # px from the block's centre at which its spin and its angle are judged
 
 
 def substep_loss(now: Moving, batch: SubstepBatch) -> Tensor:
@@ -120,9 +125,9 @@ def substep_loss(now: Moving, batch: SubstepBatch) -> Tensor:
     """
     wanted = encode_state(batch.after)
     speeds = BOARD_CENTRE * now.speeds - batch.speeds_after[:, :6].unflatten(-1, (3, 2))
-    spin = _ARM * (now.spin - batch.speeds_after[:, 6:])
+    spin = ARM * (now.spin - batch.speeds_after[:, 6:])
     places = BOARD_CENTRE * (now.bodies - wanted[:, :6].unflatten(-1, (3, 2)))
-    angle = _ARM * (now.turn - wanted[:, 6:])
+    angle = ARM * (now.turn - wanted[:, 6:])
     driven = (_length(speeds) * speeds.new_tensor(_WEIGHED)).sum(-1) + _WEIGHED[2] * _length(spin)
     return (driven + _length(places).sum(-1) + _length(angle)).mean()
 
@@ -285,6 +290,10 @@ class JointPhase(GamePhase):
         }
         if imagined is not None:
             losses["steps"] = distance_loss(imagined, batch.steps)
+        if imagined is not None and self.phase.frozen_unroll:
+            # The predictor knows nothing that a frozen unroll does not: the head should read the end that was imagined,
+            # and hundredths of a pixel count. The truth (``pred_state``) teaches the same through the unroll's errors.
+            losses["read"] = _distance(self.model.head(predicted), imagined[:, :, -1], _READ)
         return losses, latents, predicted
 
     def predict(self, known: Tensor, batch: WindowBatch) -> tuple[Tensor, Tensor | None]:

@@ -30,6 +30,7 @@ BRANCHING = (
     "laws",
     "looks",
 )  #: phases in which states or windows of branches serve
+_UNROLLING = ("substeps", "turns", "latents")  # phases that train the unroll, beside joint
 T = TypeVar("T")
 _KINDS: dict[str, type | tuple[type, ...]] = {  # by the annotations of the records that presets are read into
     "int": int,
@@ -259,8 +260,21 @@ class Preset:
     def _check_looks(self) -> None:
         """Refuse a second look that would be left untrained, or behind the encoder that it is a copy of."""
         kinds = [phase.kind for phase in self.phases]
-        if "looks" not in kinds or {"scenes", "joint"} & set(kinds[kinds.index("looks") :]):
-            raise ValueError(f"preset {self.name}: visible needs a phase looks, after all that train the encoder")
+        later = kinds[kinds.index("looks") :] if "looks" in kinds else kinds
+        refined = self.task == "relay" and "looks" not in kinds  # a start that has a second look already may go on
+        if {"scenes", "joint"} & set(later) or not (refined or "looks" in kinds):
+            raise ValueError(
+                f"preset {self.name}: visible needs a phase looks, after all that train the encoder (scenes, joint)"
+            )
+
+    def needs_start(self) -> bool:
+        """Whether a part that a phase or a player looks through would be left as it was drawn at random."""
+        kinds = [phase.kind for phase in self.phases]
+        rests = {"latents": ("scenes", "joint"), "looks": ("scenes", "joint"), "laws": ("joint", *_UNROLLING)}
+        for number, kind in enumerate(kinds):
+            if kind in rests and not set(rests[kind]) & set(kinds[:number]):
+                return True
+        return isinstance(self.model, ModelConfig) and bool(self.model.visible) and "looks" not in kinds
 
     def _check_peer(self) -> None:
         """Refuse what the peer would not heed."""

@@ -106,12 +106,12 @@ def train(preset: Preset, options: TrainingOptions) -> Path:
     A run that was stopped goes on from its last checkpoint when called again with the same preset and folder.
 
     Raises:
-        ValueError: the folder holds a run of another preset, the data cannot be read, the first phase needs weights
+        ValueError: the folder holds a run of another preset, the data cannot be read, a phase needs weights
             to start from, or there is nothing to compile.
     """
     check_compile(preset, options.compile)
-    if preset.phases[0].kind == "latents" and options.init_from is None:
-        raise ValueError(f"{preset.name} begins with an encoder that is trained already; say which by --init-from")
+    if preset.needs_start() and options.init_from is None:
+        raise ValueError(f"{preset.name} begins with weights that are trained already; say which by --init-from")
     if options.threads:
         torch.set_num_threads(options.threads)
     # TF32 on a GPU: matrix products of layers are rounded to 11 bits. The moments of key points and the unrolls' waves,

@@ -61,7 +61,7 @@ class RelayTask:
         return JEPA(self.config)
 
     def load_weights(self, model: JEPA, folder: Path) -> None:
-        load_weights(model, folder)
+        load_weights(model, folder, looks=any(phase.kind == "looks" for phase in self.preset.phases))
 
     def read_start(self, folder: Path) -> Start:
         config = read_config(folder, weights_only=True)
@@ -83,8 +83,13 @@ class RelayTask:
         write_card(folder, model, self.preset, [store.recipe for store in self.stores], curves, learned)
 
 
-def load_weights(model: JEPA, folder: Path) -> None:
-    """Load a checkpoint folder's weights into ``model``, strictly; they may lack laws and a second look.
+def load_weights(model: JEPA, folder: Path, *, looks: bool = True) -> None:
+    """Load a checkpoint folder's weights into ``model``, strictly.
+
+    Args:
+        model: that takes them.
+        folder: of the checkpoint; it may lack the adapter to other laws, which changes nothing until it has learned.
+        looks: whether it may lack a second look as well, because that is still to be trained.
 
     Raises:
         ValueError: the checkpoint is of another architecture, or a file of it is missing or mismatched.
@@ -93,8 +98,8 @@ def load_weights(model: JEPA, folder: Path) -> None:
     verify(folder, config, weights_only=True)
     sizes, wanted = ModelConfig.from_dict(config["model"]).to_dict(), model.config.to_dict()
     added: dict[str, Tensor] = {}
-    for size, part in (("laws", "unroll.laws."), ("visible", "second.")):
-        if not sizes[size] and wanted[size]:
+    for size, part, may_lack in (("laws", "unroll.laws.", True), ("visible", "second.", looks)):
+        if may_lack and not sizes[size] and wanted[size]:
             sizes[size] = wanted[size]
             added |= {name: value for name, value in model.state_dict().items() if name.startswith(part)}
     refuse_other(folder, sizes, wanted)
