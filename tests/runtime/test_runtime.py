@@ -16,10 +16,12 @@ from safetensors.numpy import load_file as load_numpy
 from safetensors.torch import load_file
 from torch import nn
 
+from pushjepa.data import random_scenes
 from pushjepa.nets import JEPA, ModelConfig
 from pushjepa.nets.predictor import AdaLNBlock
+from pushjepa.physics import Physics
 from pushjepa.relay.scene import Scene
-from pushjepa.relay.stages import STAGES
+from pushjepa.relay.stages import STAGES, get_stage
 from pushjepa.runtime import Context, load_model
 from pushjepa.runtime.checkpoint import GRAPHS, read_config, resolve
 from pushjepa.runtime.export import OPSET, export_checkpoint
@@ -86,6 +88,15 @@ def test_onnx_equals_torch_on_real_frames(folder: Path) -> None:
 
 def test_the_bundled_model_is_the_same_in_both_backends() -> None:
     check_parity(load_model(threads=1), load_model(backend="torch", threads=1))
+
+
+def test_the_bundled_model_sees_each_body_to_a_quarter_of_a_pixel() -> None:
+    model = load_model(threads=1)
+    stage = get_stage("pillars")
+    states = random_scenes(np.random.default_rng(4), 60, stage, Physics())
+    seen = model.decode(model.encode(Scene(stage, model.spec.frame_size).draw_many(states)))
+    off = np.linalg.norm((seen.reshape(60, 7) - states)[:, :6].reshape(60, 3, 2), axis=-1).mean(axis=0)
+    assert off.max() < 0.25, "at a glance it would be 0.5"
 
 
 def check_parity(ours, theirs) -> None:  # type: ignore[no-untyped-def]

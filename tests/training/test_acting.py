@@ -17,10 +17,12 @@ CHANGES = (
     "model.unroll_hidden=0",
     "model.laws=0",
     "model.visible=[]",
+    "model.glimpse_hidden=0",
     "phase.3=off",
     "phase.4.frozen_unroll=false",
     "phase.5=off",
     "phase.6=off",
+    "phase.7=off",
 )
 
 

@@ -19,6 +19,7 @@ from pushjepa.relay.scene import Scene
 from pushjepa.relay.stages import STAGES, get_stage
 from pushjepa.training.batches import (
     FrameWindows,
+    GlimpseBatches,
     LatentWindows,
     OtherScenes,
     SceneBatches,
@@ -249,3 +250,23 @@ def test_every_substep_is_told_of_the_laws_it_was_played_under() -> None:
     )
     assert alone > 64
     assert of_others < alone / 2
+
+
+def test_glimpses_are_learned_from_scenes_whose_states_are_blurred() -> None:
+    episodes = some_episodes("open", "gate")
+    phase = PhaseConfig("glimpses", steps=4, batch=200, learning_rate=1e-3, played=0.5, blur=2.0)
+    batches = GlimpseBatches(episodes, 32, phase, 3)
+    first, again, other = batches[0], batches[0], batches[1]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first.seen, other.seen)
+    scenes = SceneBatches(episodes, 32, replace(phase, kind="scenes"), 3)[0]
+    assert torch.equal(first.frames, scenes.frames)
+    assert torch.equal(first.states, scenes.states), "the states are true"
+    off = first.seen - first.states
+    spread = off.std(dim=0)
+    # A deviation drawn evenly below 2 px: 2 / sqrt(3) in all; half a degree of angle for each px.
+    assert spread[:6].tolist() == pytest.approx([2 / 3**0.5] * 6, rel=0.25)
+    assert spread[6].item() == pytest.approx(np.radians(0.5) * 2 / 3**0.5, rel=0.25)
+    assert off[:, :6].abs().max() > 3.0
+    still = GlimpseBatches(episodes, 32, replace(phase, blur=0.0), 3)[0]
+    assert torch.equal(still.seen, still.states)

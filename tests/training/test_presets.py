@@ -10,6 +10,7 @@ SCENES_PHASE = TURNS.replace("turns", "scenes")
 JOINT_PHASE = TURNS.replace("turns", "joint")
 SUBSTEPS_PHASE = TURNS.replace("turns", "substeps")
 LOOKS_PHASE = TURNS.replace("turns", "looks")
+GLIMPSES_PHASE = TURNS.replace("turns", "glimpses")
 PUSHT_LOOKS = f"task = 'pusht'\n[model]\nlaws = 12\nvisible = {[1, *range(6, 12)]}\n" + LOOKS_PHASE
 UNROLL = "[model]\nunroll_hidden = 8\n"
 PUSHT_TURNS = "task = 'pusht'\n[model]\nlaws = {}\n" + TURNS
@@ -18,7 +19,7 @@ PUSHT_TURNS = "task = 'pusht'\n[model]\nlaws = {}\n" + TURNS
 def test_every_shipped_preset_reads_and_names_its_phases() -> None:
     pusht = ["scenes", "scenes", "turns", "latents", "prior"]
     recipes = {
-        "compact": ["scenes", "joint", "scenes", "substeps", "latents", "laws", "looks"],
+        "compact": ["scenes", "joint", "scenes", "substeps", "latents", "laws", "looks", "glimpses"],
         "mechjepa": ["scenes", "latents"],
         "pusht-compact": pusht,
         "pusht-peer": ["joint"],
@@ -73,7 +74,7 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
         ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nfrozen_unroll = true", "latents only"),
         (
             "[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nplayed = 0.5",
-            "played is for scenes and looks only",
+            "played is for scenes and glimpses and looks only",
         ),
         ("[[phase]]\nkind = 'scenes'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nplayed = 1.5", "played is a share"),
         ("[model]\nunroll_hidden = 8\n" + LAWS_PHASE + "episodes = 2", "for an unroll with laws = 8"),
@@ -114,12 +115,17 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
         (UNROLL + SUBSTEPS_PHASE + "moved = 0.5", "phase substeps: moved means nothing to it"),
         (UNROLL + SUBSTEPS_PHASE + "sigreg = 0.1", "encoder rests"),
         (UNROLL + SUBSTEPS_PHASE + "flip = true", "flip is for turns and prior and laws only"),
-        (UNROLL + SUBSTEPS_PHASE + "played = 0.5", "played is for scenes and looks only"),
+        (UNROLL + SUBSTEPS_PHASE + "played = 0.5", "played is for scenes and glimpses and looks only"),
         (UNROLL + SUBSTEPS_PHASE + "eventful = 1.5", "eventful is a share, 1.5 is too much"),
         (UNROLL + SUBSTEPS_PHASE + "eventful = -0.5", "eventful must not be negative"),
         (UNROLL + TURNS + "eventful = 0.5", "eventful is for substeps and laws only"),
         ("task = 'pusht'\n" + SUBSTEPS_PHASE, "the phase substeps is for the game only"),
         (PUSHT_TURNS.format(12) + LAWS_PHASE + "branches = 2\neventful = 0.5", "eventful are for the game only"),
+        (GLIMPSES_PHASE, "the phase glimpses is for a game's model with glimpse_hidden"),
+        ("task = 'pusht'\n" + GLIMPSES_PHASE, "the phase glimpses is for a game's model with glimpse_hidden"),
+        (GLIMPSES_PHASE + "sigreg = 0.1", "encoder rests"),
+        (GLIMPSES_PHASE + "moved = 0.5", "phase glimpses: moved means nothing to it"),
+        ("[model]\nglimpse_hidden = 8\n" + SCENES_PHASE, "written into a latent as what an unroll imagines"),
         ("task = 'peer'\n" + SUBSTEPS_PHASE, "the peer has phases joint and latents, not substeps"),
         ("[model]\nencoder = 'vit-tiny'\nencoder_fine = 4\n" + SCENES_PHASE, "not for vit-tiny"),
         ("[model]\nunroll_waves = 8\n" + SCENES_PHASE, "positive multiple of 6"),
@@ -160,7 +166,7 @@ def test_entries_are_read_differently() -> None:
     )
     assert (changed.seed, changed.loss.state, changed.loss.sigreg) == (7, 100, 0.0)
     assert (changed.model.encoder, changed.model.visible) == ("vit-tiny", ())
-    assert [phase.kind for phase in changed.phases] == [phase.kind for phase in plain.phases][:-1]
+    assert [phase.kind for phase in changed.phases] == [p.kind for p in plain.phases if p.kind != "looks"]
     assert (changed.phases[1].steps, changed.phases[2].frozen_norm) == (12, False)
     assert plain.phases[2].frozen_norm
     assert (changed.phases[1].batch, changed.phases[3]) == (plain.phases[1].batch, plain.phases[3])
@@ -180,7 +186,7 @@ def test_the_game_s_scenes_may_be_played_ones_and_looks_have_a_rate_for_matrices
 
 def test_phases_keep_their_numbers_while_some_are_left_out() -> None:
     changed = load_preset("compact", ["phase.1=off", "phase.2.steps=5", "model.visible=[]", "phase.6=off"])
-    assert [phase.kind for phase in changed.phases] == ["scenes", "scenes", "substeps", "latents", "laws"]
+    assert [phase.kind for phase in changed.phases] == ["scenes", "scenes", "substeps", "latents", "laws", "glimpses"]
     assert changed.phases[1].steps == 5
 
 
@@ -212,15 +218,22 @@ def test_a_change_that_means_nothing_is_refused(change: str, words: str) -> None
     ("left_out", "needs"),
     [
         ((), False),
-        ((0, 1, 2), True),  # the encoder is seen through in latents
-        ((0, 1, 2, 4), True),  # and copied in looks
-        ((0, 1, 2, 6), True),  # or there is a second look that nothing trains
-        ((0, 1, 2, 3, 4, 6), True),
+        ((0, 1, 2, 7), True),  # the encoder is seen through in latents
+        ((0, 1, 2, 4, 7), True),  # and copied in looks
+        ((0, 1, 2, 6, 7), True),  # or there is a second look that nothing trains
+        ((0, 1, 2, 3, 4, 6, 7), True),
     ],
 )
 def test_what_would_look_through_random_weights_needs_a_start(left_out: tuple[int, ...], needs: bool) -> None:
     preset = load_preset("compact", [f"phase.{number}=off" for number in left_out])
     assert preset.needs_start() == needs
+
+
+def test_glimpses_alone_need_the_anchor_that_writes_them_down() -> None:
+    model = "[model]\nunroll_hidden = 8\nglimpse_hidden = 8\n"
+    assert parse_preset("glimpses", model + GLIMPSES_PHASE).needs_start()
+    assert parse_preset("glimpses", model + SCENES_PHASE + GLIMPSES_PHASE).needs_start()
+    assert not parse_preset("glimpses", model + JOINT_PHASE + GLIMPSES_PHASE).needs_start()
 
 
 def test_laws_alone_are_learned_of_an_unroll_that_is_trained_already() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pushjepa.nets import JEPA
 from pushjepa.physics import LAWS, VISIBLE
 from pushjepa.planning.policies import PlanningPolicy
 from pushjepa.relay.match import Match, MatchSetup
@@ -152,6 +153,27 @@ def test_the_laws_phase_teaches_other_laws_and_nothing_else(
     assert {"told_actor_px", "told_block_px", "unaware_actor_px", "unaware_block_px"} <= figures.keys()
     assert (folder / "shifted.onnx").is_file()
     assert load_model(folder, threads=1).spec.laws == LAWS
+
+
+def test_the_glimpses_phase_teaches_a_closer_look_and_nothing_else(
+    run: Path, episodes: Path, tiny: Preset, tmp_path: Path
+) -> None:
+    glimpses = PhaseConfig(
+        "glimpses", steps=8, batch=32, learning_rate=1e-3, played=0.5, blur=2.0, validate_every=4, validation=32
+    )
+    closer = replace(tiny, model=replace(tiny.model, glimpse_hidden=8), phases=(glimpses,))
+    folder = train(closer, options(episodes, tmp_path, init_from=run / "checkpoint"))
+    ours, theirs = (load_file(f / "model.safetensors") for f in (folder, run / "checkpoint"))
+    assert all(torch.equal(ours[name], value) for name, value in theirs.items())
+    assert ours["glimpses.of_block.4.weight"].any(), "which was zero at first"
+    figures = json.loads((folder / "config.json").read_text())["metrics"]["0-glimpses"]
+    assert {"decode_agent_px", "decode_block_px", "first_decode_agent_px", "first_decode_block_px"} <= figures.keys()
+    frames = np.random.default_rng(0).integers(0, 256, (5, *(tiny.model.frame_size,) * 2, 3), dtype=np.uint8)
+    seen = load_model(folder, threads=1).encode(frames)[:, 0]
+    model = JEPA(closer.model).eval()
+    model.load_state_dict({name: value.float() for name, value in ours.items()})
+    with torch.no_grad():
+        assert np.abs(seen - model.encode(torch.from_numpy(frames)).numpy()).max() < 1e-4, "the graph looks closer too"
 
 
 def test_the_looks_phase_teaches_a_second_look_and_nothing_else(

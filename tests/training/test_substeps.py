@@ -26,9 +26,9 @@ from pushjepa.training.modules import (
     SubstepBatch,
     SubstepsPhase,
     TurnBatch,
-    build_optimizer,
     substep_loss,
 )
+from pushjepa.training.optimizer import build_optimizer
 from pushjepa.training.presets import PHASES, LossWeights, PhaseConfig, parse_preset
 
 PHASE = PhaseConfig("substeps", steps=40, batch=64, learning_rate=3e-3, eventful=0.5, validation=16)
@@ -356,7 +356,7 @@ def test_eventful_is_for_phases_of_substeps_only(kind: str) -> None:
         (UNROLL + ANY.format("substeps") + "sigreg = 0.1", "so sigreg and frozen_norm mean nothing"),
         (UNROLL + ANY.format("substeps") + "flip = true", "flip is for turns and prior and laws only"),
         (UNROLL + ANY.format("substeps") + "rollout = 2", "rollout is for joint and latents only"),
-        (UNROLL + ANY.format("substeps") + "played = 0.5", "played is for scenes and looks only"),
+        (UNROLL + ANY.format("substeps") + "played = 0.5", "played is for scenes and glimpses and looks only"),
     ],
 )
 def test_what_substeps_do_not_heed_is_refused_with_one_clear_line(text: str, words: str) -> None:

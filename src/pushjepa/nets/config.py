@@ -20,6 +20,7 @@ class ModelConfig(Record):
             for ``vit-tiny``, which has none.
         encoder_points: key points that it gives; likewise.
         encoder_fine: key points that it gives besides, of its first convolution's finer maps; likewise, 0 for none.
+        glimpse_hidden: hidden width of what reads a closer look at each body; 0 leaves that out.
         frame_size: height and width of a frame, px.
         width: D, numbers in a latent.
         projector_hidden: hidden width of the projector.
@@ -43,6 +44,7 @@ class ModelConfig(Record):
     encoder_channels: tuple[int, int] = (16, 32)
     encoder_points: int = 32
     encoder_fine: int = 0
+    glimpse_hidden: int = 0
     frame_size: int = 112
     width: int = 192
     projector_hidden: int = 2048
@@ -77,6 +79,11 @@ class ModelConfig(Record):
             raise ValueError(f"unroll_waves must be a positive multiple of 6, got {self.unroll_waves}")
         if self.unroll_feelers < 1:
             raise ValueError(f"unroll_feelers must be at least 1, got {self.unroll_feelers}")
+        if self.glimpse_hidden < 0 or (self.glimpse_hidden and not self.unroll_hidden):
+            raise ValueError(
+                "glimpses are written into a latent as what an unroll imagines is: "
+                f"glimpse_hidden {self.glimpse_hidden}, unroll_hidden {self.unroll_hidden}"
+            )
         if self.laws < 0 or (self.laws and not self.unroll_hidden):
             raise ValueError(f"laws are told to the unroll: {self.laws} of them, unroll_hidden {self.unroll_hidden}")
         check_visible(self.visible, self.laws)

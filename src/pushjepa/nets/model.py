@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pushjepa.nets.actions import JointActionEncoder
 from pushjepa.nets.config import ModelConfig
 from pushjepa.nets.encoder import Projector, build_encoder, build_keypoints
+from pushjepa.nets.glimpses import Glimpses
 from pushjepa.nets.layers import Bypassed, in_full_precision
 from pushjepa.nets.predictor import Predictor
 from pushjepa.nets.second_look import SecondLook
@@ -17,7 +18,7 @@ from pushjepa.nets.unroll import SCENES, Lift, StepUnroll
 from pushjepa.physics.constants import BOARD_CENTRE
 
 STATE_NUMBERS = 8  #: p1 xy, p2 xy, block xy in half boards about the centre, cos and sin of the angle
-_STEPS_NEARER = 2  # the second leaves a third of what the first leaves: what nothing pushes is read where it was
+_STEPS_NEARER = 2  # the second leaves a third of what the first left: what nothing pushes is read where it was
 
 
 class StateHead(Bypassed):
@@ -41,7 +42,8 @@ class StateHead(Bypassed):
 class JEPA(nn.Module):
     """LeWorldModel's one-token JEPA for two agents, with a state head, a stage head and an unroll of the turn's steps.
 
-    frame -> encoder -> projector -> latent; (latents, actions) -> predictor -> next latent; latent -> head -> state.
+    frame -> encoder -> projector -> latent, put right by glimpses; (latents, actions) -> predictor -> next latent;
+    latent -> head -> state.
     With ``unroll_hidden`` the predictor's tokens and conditions also carry what :class:`StepUnroll` imagines, and its
     output is drawn to it: ``anchor`` turns what the head still reads differently into a change of the latent, twice.
     """
@@ -62,13 +64,21 @@ class JEPA(nn.Module):
         self.anchor = nn.Linear(STATE_NUMBERS, config.width, bias=False) if config.unroll_hidden else None
         if self.anchor is not None:
             nn.init.zeros_(self.anchor.weight)
+        self.glimpses = Glimpses(config.frame_size, config.glimpse_hidden) if config.glimpse_hidden else None
         self.second = _second_look(config) if config.visible else None
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Frames (..., H, W, 3) of 0 ... 255 to latents (..., D)."""
-        lead = frames.shape[:-3]
+        """Frames (..., H, W, 3) of 0 ... 255 to latents (..., D): at a glance, then put right by glimpses."""
         flat = frames.reshape(-1, *frames.shape[-3:])
-        return self.projector(self.encoder(flat)).reshape(*lead, -1)
+        latents = self.glance(flat)
+        if self.glimpses is not None:
+            latents = self._nearer(latents, self.glimpses(self.head(latents), flat))
+        return latents.reshape(*frames.shape[:-3], -1)
+
+    def glance(self, frames: Tensor) -> Tensor:
+        """Frames (..., H, W, 3) to latents (..., D) by encoder and projector alone."""
+        flat = frames.reshape(-1, *frames.shape[-3:])
+        return self.projector(self.encoder(flat)).reshape(*frames.shape[:-3], -1)
 
     def look(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Frames (N, H, W, 3) to latents (N, D) and numbers of the laws (N, C) by the second look.
@@ -154,14 +164,17 @@ class JEPA(nn.Module):
         """Where the unroll begins: the state (N, 8) and how much each stage is believed in (N, SCENES), of (N, D)."""
         return self.head(latents), self.scene(latents).softmax(dim=-1)
 
-    @in_full_precision
     def _anchored(self, predicted: Tensor, states: Tensor | None) -> Tensor:
-        """Predicted latents (..., D), two learned steps nearer to the last of the imagined states (..., steps, 8)."""
-        if states is None or self.anchor is None:
-            return predicted
+        """Predicted latents (..., D), nearer to the last of the imagined states (..., steps, 8) if there are any."""
+        return predicted if states is None else self._nearer(predicted, states[..., -1, :])
+
+    @in_full_precision
+    def _nearer(self, latents: Tensor, wanted: Tensor) -> Tensor:
+        """Latents (..., D), two learned steps nearer to those of which the head reads what is wanted (..., 8)."""
+        assert self.anchor is not None
         for _ in range(_STEPS_NEARER):
-            predicted = predicted + self.anchor(states[..., -1, :] - self.head(predicted))
-        return predicted
+            latents = latents + self.anchor(wanted - self.head(latents))
+        return latents
 
     def parameters_by_part(self) -> dict[str, int]:
         """Number of parameters of each part, and their total."""

@@ -87,6 +87,11 @@ def _count_lessons(data: dict[str, Any]) -> tuple[int | None, int | None]:
 
 
 def _own_world(metrics: dict[str, dict[str, float | None]]) -> dict[str, float | None]:
-    """The figures of the last phase but ``laws`` and ``looks``, whose are of other worlds; none if there are none."""
-    own = [values for name, values in metrics.items() if not name.endswith(("-laws", "-looks"))]
-    return own[-1] if own else {}
+    """The figures of the last phase that has such of the known world, with what is read after ``glimpses``.
+
+    Those of ``laws`` and ``looks`` are of other worlds, and ``glimpses`` foresee nothing. None if there are none.
+    """
+    own = [values for name, values in metrics.items() if not name.endswith(("-laws", "-looks", "-glimpses"))]
+    closer = [values for name, values in metrics.items() if name.endswith("-glimpses")]
+    read = {name: value for name, value in (closer[-1] if closer else {}).items() if name.startswith("decode_")}
+    return (own[-1] if own else {}) | read

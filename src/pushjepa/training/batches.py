@@ -24,10 +24,10 @@ from pushjepa.data.windows import WindowBatch as StateWindows
 from pushjepa.data.windows import check_flippable, flip_window
 from pushjepa.nets import JEPA, SCENES
 from pushjepa.physics import Physics, tell_laws
-from pushjepa.physics.geometry import TURNED_ALIKE
+from pushjepa.physics.geometry import TURNED_ALIKE, Array
 from pushjepa.relay.scene import Scene
 from pushjepa.relay.stages import STAGES, get_stage
-from pushjepa.training.modules import LookBatch, SceneBatch, SubstepBatch, TurnBatch, WindowBatch
+from pushjepa.training.modules import GlimpseBatch, LookBatch, SceneBatch, SubstepBatch, TurnBatch, WindowBatch
 from pushjepa.training.presets import PhaseConfig
 
 _ALIKE = 8  # scenes that are drawn with one block: what a new block costs is shared by them
@@ -104,6 +104,25 @@ class SceneBatches(Batches[SceneBatch]):
         states = np.concatenate(parts)
         frames = torch.from_numpy(draw_states(states, which, self._scenes))
         return SceneBatch(frames, _float(states), torch.from_numpy(self._numbers[which]))
+
+
+class GlimpseBatches(Batches[GlimpseBatch]):
+    """Scenes as :class:`SceneBatches` draws them, and their states as blurred as a glance leaves them.
+
+    Args:
+        episodes: whose stages and laws they are.
+        frame_size: height and width of a frame, px.
+        phase: its ``batch``, its share of ``played`` states and its ``blur``.
+        seed: of the draws.
+    """
+
+    def __init__(self, episodes: Episodes, frame_size: int, phase: PhaseConfig, seed: int) -> None:
+        super().__init__(phase.batch, seed)
+        self._scenes, self._blur = SceneBatches(episodes, frame_size, phase, seed), phase.blur
+
+    def make(self, rng: np.random.Generator, size: int) -> GlimpseBatch:
+        frames, states, _ = self._scenes.make(rng, size)
+        return GlimpseBatch(frames, states, _float(blur(states.numpy(), rng, self._blur)))
 
 
 class OtherScenes(Batches[LookBatch]):
@@ -193,12 +212,10 @@ class Turns(Batches[TurnBatch]):
         if self._phase.flip:
             batch = flip_window(batch, rng.random(size) < 0.5)
         before = batch.states[:, 0]
-        scale = np.array([1.0] * 6 + [math.radians(_BLUR_DEGREES)])
-        blur = rng.uniform(0.0, self._blur, (size, 1)) * scale * rng.standard_normal(before.shape)
         episode = batch.frame[:, 0] // (self._windows.episodes.turns + 1)
         return TurnBatch(
             before=_float(before),
-            seen=_float(before + blur),
+            seen=_float(blur(before, rng, self._blur)),
             steps=_float(batch.steps[:, 0]),
             blocks=_float(batch.blocks[:, 0]),
             actors=torch.from_numpy(batch.actors[:, 0]),
@@ -247,6 +264,12 @@ class SubstepBatches(Batches[SubstepBatch]):
         )
 
 
+def blur(states: NDArray[np.floating], rng: np.random.Generator, largest: float) -> Array:
+    """States (N, 7) as frames show them: with Gaussian errors, of a deviation drawn for each below ``largest`` px."""
+    scale = np.array([1.0] * 6 + [math.radians(_BLUR_DEGREES)])
+    return states + rng.uniform(0.0, largest, (len(states), 1)) * scale * rng.standard_normal(states.shape)
+
+
 def _windows(items: Tensor, batch: StateWindows, numbers: NDArray[np.int64]) -> WindowBatch:
     """The training batch of ``batch``, whose frames or latents are ``items`` (B, L, ...), L = history + rollout.
 
@@ -277,7 +300,7 @@ def encode_episodes(model: JEPA, episodes: Episodes, device: torch.device) -> Te
     for low in tqdm(range(0, len(states), chunk), desc="encoding episodes", unit_scale=chunk):
         rows = slice(low, low + chunk)
         frames = torch.from_numpy(draw_states(states[rows], stage[rows], scenes))
-        out[rows] = model.encode(frames.to(device)).cpu()
+        out[rows] = model.glance(frames.to(device)).cpu()
     model.train()
     return out
 
@@ -363,6 +386,11 @@ def build_phase_data(
         pair: tuple[Batches[Any], Batches[Any]] = (
             SceneBatches(training, config.frame_size, phase, seed),
             SceneBatches(held_out, config.frame_size, phase, seed + 1),
+        )
+    elif phase.kind == "glimpses":
+        pair = (
+            GlimpseBatches(training, config.frame_size, phase, seed),
+            GlimpseBatches(held_out, config.frame_size, phase, seed + 1),
         )
     elif phase.kind == "looks":
         if episodes.physics != Physics():

@@ -51,8 +51,8 @@ def write_card(
         "`unaware_*` so under laws of physics drawn at random, with the unroll told of them and not. "
         "`rollout_block_px` is the block's error after the last turn of a rollout, over all windows. In `looks`, "
         "`decode_*` is what the second look reads of scenes with other blocks, `first_*` what the first does, and "
-        "`number_*_off` the mean error of a number of the laws that it tells. `seconds` are those of a phase's last "
-        "sitting.\n",
+        "`number_*_off` the mean error of a number of the laws that it tells; in `glimpses`, `first_*` is what is read "
+        "at a glance, `decode_*` what is after the closer look. `seconds` are those of a phase's last sitting.\n",
         metric_table(metrics),
     ]
     (folder / CARD).write_text("\n".join(sections))

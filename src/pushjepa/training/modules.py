@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Generic, NamedTuple, TypeVar, cast
 
 import lightning as L
 import torch
@@ -18,6 +18,7 @@ from pushjepa.nets.encoder import KeypointEncoder
 from pushjepa.nets.unroll import ARM, Moving
 from pushjepa.physics.constants import BOARD_CENTRE
 from pushjepa.training.metrics import decode_summary, state_errors, turn_summary
+from pushjepa.training.optimizer import build_optimizer
 from pushjepa.training.presets import LossWeights, PhaseConfig
 
 
@@ -27,6 +28,14 @@ class SceneBatch(NamedTuple):
     frames: Tensor
     states: Tensor
     stage: Tensor
+
+
+class GlimpseBatch(NamedTuple):
+    """frames (B, H, W, 3) uint8, states (B, 7), and those as a first glance might read them (B, 7)."""
+
+    frames: Tensor
+    states: Tensor
+    seen: Tensor
 
 
 class LookBatch(NamedTuple):
@@ -94,7 +103,7 @@ class WindowBatch(NamedTuple):
 
 
 SMOOTH = 0.01  #: distance (half boards, so 2.5 px) below which the state loss is about quadratic
-_READ = 0.001  # and that below which reading what was imagined is
+_READ = 0.001  # and that below which the loss of reading what was imagined is, and that of glimpses
 
 
 def distance_loss(decoded: Tensor, states: Tensor) -> Tensor:
@@ -248,7 +257,7 @@ class ScenesPhase(GamePhase):
     """Encoder, projector and state head on single frames of random scenes."""
 
     def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
-        latents = self.model.encode(batch.frames)
+        latents = self.model.glance(batch.frames)
         state = self.state_loss(latents, batch.states)
         stage = self.stage_loss(latents, batch.stage)
         sigreg = self.regulariser(latents)
@@ -256,12 +265,41 @@ class ScenesPhase(GamePhase):
         return self.weights.state * state + self.weights.stage * stage + self.sigreg_weight() * sigreg
 
     def validation_step(self, batch: SceneBatch, batch_idx: int) -> None:
-        self.keep(decoded=self.model.head(self.model.encode(batch.frames)), states=batch.states)
+        self.keep(decoded=self.model.head(self.model.glance(batch.frames)), states=batch.states)
 
     def on_validation_epoch_end(self) -> None:
         seen = self.kept()
         error = distance_loss(seen["decoded"], seen["states"])
         self.log_dict(decode_summary(seen["decoded"], seen["states"]) | {"val_state": error.item()}, prog_bar=True)
+
+
+class GlimpsesPhase(GamePhase):
+    """The closer look at each body alone, from places that are not quite right."""
+
+    def __init__(self, model: JEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
+        super().__init__(model, phase, loss, seed)
+        assert model.glimpses is not None  # a preset without them has no such phase
+        model.requires_grad_(False)
+        self.glimpses = model.glimpses.requires_grad_(True)
+
+    def hot(self) -> list[tuple[nn.Module, str]]:
+        return []  # its encoder is asked in validation alone
+
+    def training_step(self, batch: GlimpseBatch, batch_idx: int) -> Tensor:
+        read = self.glimpses(encode_state(batch.seen), batch.frames)
+        state = _distance(read, encode_state(batch.states), _READ)
+        self.log("train_state", state, prog_bar=True)
+        return self.weights.state * state
+
+    def validation_step(self, batch: GlimpseBatch, batch_idx: int) -> None:
+        first, decoded = (self.model.head(see(batch.frames)) for see in (self.model.glance, self.model.encode))
+        self.keep(first=first, decoded=decoded, states=batch.states)
+
+    def on_validation_epoch_end(self) -> None:
+        seen = self.kept()
+        once = decode_summary(seen["first"], seen["states"])
+        metrics = {f"first_{name}": value for name, value in once.items()}
+        self.log_dict(metrics | decode_summary(seen["decoded"], seen["states"]), prog_bar=True)
 
 
 class JointPhase(GamePhase):
@@ -276,7 +314,7 @@ class JointPhase(GamePhase):
 
     def latents(self, batch: WindowBatch) -> Tensor:
         """Latents (B, L, D) of a window."""
-        return self.model.encode(batch.items)
+        return self.model.glance(batch.items)
 
     def losses(self, batch: WindowBatch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """The prediction and state losses, with the latents (B, L, D) and the predictions (B, L - 1, D)."""
@@ -465,7 +503,7 @@ class LooksPhase(GamePhase):
         """All losses, with what the head reads (B, 8) and what is told of the laws (B, C)."""
         latents, told = self.second(batch.frames)
         with torch.no_grad():
-            wanted = self.model.encode(batch.plain)
+            wanted = self.model.glance(batch.plain)
         decoded = self.model.head(latents)
         apart = (decoded - encode_state(batch.states)).unflatten(-1, (4, 2))
         far = (apart.square().sum(-1) + SMOOTH**2).sqrt() - SMOOTH
@@ -486,7 +524,7 @@ class LooksPhase(GamePhase):
 
     def validation_step(self, batch: LookBatch, batch_idx: int) -> None:
         _, decoded, told = self.losses(batch)
-        first = self.model.head(self.model.encode(batch.frames))
+        first = self.model.head(self.model.glance(batch.frames))
         self.keep(decoded=decoded, first=first, states=batch.states, told=told, laws=batch.laws, headed=batch.headed)
 
     def on_validation_epoch_end(self) -> None:
@@ -526,48 +564,10 @@ class LatentsPhase(JointPhase):
         return latents.new_zeros(())
 
 
-_HIDDEN = (  # what names of hidden matrices outside of blocks end with
-    "encoder.out.weight",
-    "projector.0.weight",
-    "projector.3.weight",
-    "head.0.weight",
-    "head.2.weight",
-    "of_block.2.weight",
-    "of_agents.2.weight",
-    "of_board.2.weight",
-)
-
-
-def build_optimizer(model: nn.Module, phase: PhaseConfig) -> torch.optim.Optimizer:
-    """AdamW for what is trained in ``phase``, with Muon for the hidden matrices if the phase gives them a rate.
-
-    Those are in the blocks of whichever network has such (unroll, predictor, the law adapter and the ViT) and in some
-    MLPs of the game's model (``_HIDDEN``). What takes raw inputs in or gives outputs stays with AdamW, and so do
-    convolutions. A memory of mechanisms may have a rate of its own.
-
-    Muon (Jordan et al., 2024) orthogonalises the step of each hidden matrix. timm's version takes AdamW for the groups
-    that are marked so.
-    """
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    matrices = [n for n, p in trained.items() if p.ndim == 2 and (".blocks." in n or n.endswith(_HIDDEN))]
-    matrices = matrices if phase.matrix_rate else []
-    memory = [n for n in trained if n.startswith("memory.")] if phase.memory_rate else []
-    rates = {n: phase.memory_rate if n in memory else phase.learning_rate for n in trained if n not in matrices}
-    groups: list[dict[str, Any]] = [
-        {"params": [trained[n] for n in rates if rates[n] == rate], "lr": rate, "weight_decay": phase.weight_decay}
-        for rate in dict.fromkeys(rates.values())
-    ]
-    if not matrices:
-        return torch.optim.AdamW(groups)
-    from timm.optim.muon import Muon  # heavy, and only this choice needs it
-
-    layers = {"params": [trained[n] for n in matrices], "lr": phase.matrix_rate, "weight_decay": 0.0}
-    return Muon([layers, *(group | {"use_fallback": True} for group in groups)], nesterov=True, adjust_lr_fn="original")
-
-
 PHASE_MODULES: dict[str, type[GamePhase]] = {
     "scenes": ScenesPhase,
     "joint": JointPhase,
+    "glimpses": GlimpsesPhase,
     "substeps": SubstepsPhase,
     "turns": TurnsPhase,
     "laws": LawsPhase,

@@ -16,7 +16,7 @@ from pushjepa.physics.parameters import LAWS as GAME_LAWS
 from pushjepa.physics.parameters import VISIBLE as GAME_VISIBLE
 from pushjepa.pusht.simulator import LAWS, VISIBLE
 
-PHASES = ("scenes", "joint", "substeps", "turns", "latents", "prior", "laws", "looks")
+PHASES = ("scenes", "joint", "glimpses", "substeps", "turns", "latents", "prior", "laws", "looks")
 TASKS: dict[str, type[ModelConfig] | type[MechConfig] | type[PeerConfig]] = {
     "relay": ModelConfig,
     "pusht": MechConfig,
@@ -67,20 +67,22 @@ class PhaseConfig:
             game's step unroll, one substep at a time, on stored turns that are played again), ``turns`` (the step
             unroll on whole stored turns), ``latents`` (all but the encoder, on cached latents), ``prior`` (Push-T's
             action prior, on stored states), ``laws`` (what other laws of physics change in the unroll, on turns that
-            are played under laws drawn at random; all else rests) or ``looks`` (the second look, which begins as a copy
-            of the first, on scenes with blocks of other sizes and shapes; all else rests).
+            are played under laws drawn at random; all else rests), ``looks`` (the second look, which begins as a copy
+            of the first, on scenes with blocks of other sizes and shapes; all else rests) or ``glimpses`` (the closer
+            look at each body, on scenes; all else rests).
         steps: optimiser steps.
-        batch: frames a step in ``scenes`` and ``looks``, turns a step in ``turns``, substeps in ``substeps`` and in the
-            game's ``laws``, windows a step elsewhere.
+        batch: frames a step in ``scenes``, ``glimpses`` and ``looks``, turns a step in ``turns``, substeps in
+            ``substeps`` and in the game's ``laws``, windows a step elsewhere.
         learning_rate: AdamW's at its peak; it warms up linearly and falls to 1% along a cosine.
         matrix_rate: Muon's, at the same schedule, for the hidden matrices of unroll, law adapter, predictor, ViT and
-            of the game's projector and state head; 0 leaves them to AdamW.
+            of the game's projector, state head and glimpses; 0 leaves them to AdamW.
         warmup_steps: steps of the linear rise.
         weight_decay: AdamW's.
         clip: largest gradient norm.
         sigreg: SIGReg's weight in this phase; None for the preset's.
         frozen_norm: whether BatchNorm uses, and keeps, the statistics it has.
-        blur: ``turns``, ``prior`` and ``laws`` only: largest standard deviation, px, of a state as frames show it.
+        blur: ``turns``, ``prior``, ``laws`` and ``glimpses`` only: largest standard deviation, px, of a state as frames
+            show it (``glimpses``: as a glance at them does).
         flip: the game's ``turns``: show each turn upside down with even chance; Push-T's ``turns``, ``prior`` and
             ``laws``: turn the board at random, and mirror it too where the tee is a tee.
         rollout: the game's ``joint`` and ``latents``: turns that are predicted one after another from the model's own
@@ -95,15 +97,15 @@ class PhaseConfig:
         action_free: Push-T's ``joint`` and ``latents`` only: learn to predict without actions, as pretraining does.
         memory_rate: AdamW's for the memory of mechanisms; 0 for ``learning_rate``.
         reach: ``prior`` only: how many env steps ahead a goal may lie.
-        played: ``scenes`` and Push-T's ``looks`` only: share of the scenes that are states of episodes or trajectories
-            (in ``looks``: of branches) instead of random ones.
+        played: ``scenes``, ``glimpses`` and Push-T's ``looks`` only: share of the scenes that are states of episodes or
+            trajectories (in ``looks``: of branches) instead of random ones.
         branches: all phases of Push-T but ``prior``: how many branches of the trajectories, where the
             hand strays, are played in the simulator and learned from beside them.
         episodes: use at most this many episodes in all, 0 for all there are; encoding them takes its time in
             ``latents``. Of several stores each gives its share.
             In the game's ``laws``: how many are played, each under laws of its own.
         validate_every: steps between validations and checkpoints.
-        validation: frames (``scenes``, ``looks``) or windows in a validation.
+        validation: frames (``scenes``, ``glimpses``, ``looks``) or windows in a validation.
     """
 
     kind: str
@@ -172,14 +174,14 @@ class PhaseConfig:
 
     def _check_kind(self) -> None:
         """Refuse what a phase of this kind would not heed."""
-        if self.kind in ("substeps", "turns", "latents", "prior", "laws") and (
+        if self.kind in ("glimpses", "substeps", "turns", "latents", "prior", "laws") and (
             self.sigreg is not None or self.frozen_norm
         ):
             raise ValueError(f"phase {self.kind}: the encoder rests, so sigreg and frozen_norm mean nothing")
         if self.kind == "looks" and self.sigreg is not None:
             raise ValueError("phase looks: it learns the first encoder's latents, so sigreg means nothing")
         for name in ("memory_rate", "moved", "blocked", "jostled", "masked", "action_free"):
-            if self.kind in ("looks", "substeps") and getattr(self, name):
+            if self.kind in ("looks", "glimpses", "substeps") and getattr(self, name):
                 raise ValueError(f"phase {self.kind}: {name} means nothing to it")
         if self.kind == "looks" and bool(self.played) != bool(self.branches):
             raise ValueError("phase looks: played is a share of states of branches; give both or neither")
@@ -188,7 +190,7 @@ class PhaseConfig:
             ("frozen_unroll", ("latents",)),
             ("eventful", ("substeps", "laws")),
             ("branches", BRANCHING),
-            ("played", ("scenes", "looks")),
+            ("played", ("scenes", "glimpses", "looks")),
         ):
             if getattr(self, name) and self.kind not in kinds:
                 raise ValueError(f"phase {self.kind}: {name} is for {' and '.join(kinds)} only")
@@ -218,7 +220,8 @@ class Preset:
             raise ValueError(f"preset {self.name}: substeps and turns train the step unroll, and unroll_hidden is 0")
         if not self.model.unroll_hidden and any(phase.frozen_unroll for phase in self.phases):
             raise ValueError(f"preset {self.name}: frozen_unroll freezes nothing, for unroll_hidden is 0")
-
+        if any(p.kind == "glimpses" for p in self.phases) and not getattr(self.model, "glimpse_hidden", 0):
+            raise ValueError(f"preset {self.name}: the phase glimpses is for a game's model with glimpse_hidden")
         self._check_laws()
         priors = any(phase.kind == "prior" for phase in self.phases)
         if isinstance(self.model, MechConfig) and not self.model.prior_hidden and priors:
@@ -270,7 +273,12 @@ class Preset:
     def needs_start(self) -> bool:
         """Whether a part that a phase or a player looks through would be left as it was drawn at random."""
         kinds = [phase.kind for phase in self.phases]
-        rests = {"latents": ("scenes", "joint"), "looks": ("scenes", "joint"), "laws": ("joint", *_UNROLLING)}
+        rests = {
+            "latents": ("scenes", "joint"),
+            "glimpses": ("joint", "latents"),  # which train the anchor that writes them down
+            "looks": ("scenes", "joint"),
+            "laws": ("joint", *_UNROLLING),
+        }
         for number, kind in enumerate(kinds):
             if kind in rests and not set(rests[kind]) & set(kinds[:number]):
                 return True

@@ -88,7 +88,8 @@ def load_weights(model: JEPA, folder: Path, *, looks: bool = True) -> None:
 
     Args:
         model: that takes them.
-        folder: of the checkpoint; it may lack the adapter to other laws, which changes nothing until it has learned.
+        folder: of the checkpoint; it may lack the adapter to other laws, and glimpses: until they have learned, they
+            change nothing (but a heading's length).
         looks: whether it may lack a second look as well, because that is still to be trained.
 
     Raises:
@@ -98,7 +99,8 @@ def load_weights(model: JEPA, folder: Path, *, looks: bool = True) -> None:
     verify(folder, config, weights_only=True)
     sizes, wanted = ModelConfig.from_dict(config["model"]).to_dict(), model.config.to_dict()
     added: dict[str, Tensor] = {}
-    for size, part, may_lack in (("laws", "unroll.laws.", True), ("visible", "second.", looks)):
+    lacking = (("glimpse_hidden", "glimpses.", True), ("laws", "unroll.laws.", True), ("visible", "second.", looks))
+    for size, part, may_lack in lacking:
         if may_lack and not sizes[size] and wanted[size]:
             sizes[size] = wanted[size]
             added |= {name: value for name, value in model.state_dict().items() if name.startswith(part)}

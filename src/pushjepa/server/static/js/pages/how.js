@@ -8,7 +8,7 @@ import { figureOfSearch } from "./search-figure.js";
 const count = (value) => value.toLocaleString("en");
 const millions = (value) => (value >= 1e6 ? `${(value / 1e6).toFixed(1)} million` : count(value));
 const PART_WORDS = {
-  encoder: "frame → features", projector: "features → latent", actions: "a turn → latent", predictor: "what happens next", head: "latent → positions", scene: "latent → stage", unroll: "a turn, step by step", lift: "steps → predictor", anchor: "steps → latent",
+  encoder: "frame → features", projector: "features → latent", actions: "a turn → latent", predictor: "what happens next", head: "latent → positions", scene: "latent → stage", unroll: "a turn, step by step", lift: "steps → predictor", anchor: "steps → latent", glimpses: "a closer look → latent", second: "a look at other blocks",
 };
 
 /** Fill the page. match: the one on the board, whose last plan is the illustration. */
@@ -50,6 +50,7 @@ function look({ history, frame_size: size, model, parts, parameters, name }) {
     h("div", { class: "known" }, h("b", {}, "read-out"), h("small", {}, "where the discs and the T would be")));
   return section("It sees pixels and nothing else",
     `The model, ${name}, gets the last ${history} pictures. An encoder turns each into a latent: ${width} numbers that hold what matters and drop the rest. A predictor takes latents and a move, and says what the latent after that move will be. That is the trick of a joint-embedding predictive architecture (JEPA): it predicts in the latent space and never paints a picture.`,
+    model.glimpse_hidden ? "Where the read-out finds a disc or the T, it takes a closer look at that spot and puts the latent right." : "",
     model.unroll_hidden ? "Its predictor has help: what the read-out finds in the latent goes, step by step, through a small simulator that the model has learned from recorded turns, and a transformer turns what comes of it into the next latent." : "",
     h("figure", {}, flow, h("figcaption", {}, "From pictures to an imagined position. A small read-out turns a latent back into positions, so that a future can be given a price, and so that you can see it.")),
     h("figure", {}, sizes(parts, parameters), h("figcaption", {}, `Where its ${millions(parameters)} parameters are.`)));
@@ -82,8 +83,8 @@ function imagine(card, match, turn) {
 
 function quality({ measured }) {
   const rows = [
-    ["reads the place of the T to", measured.decode_block_px, 60, (value) => px(value, 1)],
-    ["reads its angle to", measured.decode_angle_deg, 60, (value) => `${value.toFixed(1)}°`],
+    ["reads the place of the T to", measured.decode_block_px, 60, (value) => px(value, 2)],
+    ["reads its angle to", measured.decode_angle_deg, 60, (value) => `${value.toFixed(2)}°`],
     ["foresees the T to", measured.turn_block_px, 60, (value) => px(value, 1)],
     ["foresees its angle to", measured.turn_angle_deg, 60, (value) => `${value.toFixed(1)}°`],
     ["foresees its disc to", measured.turn_actor_px, 60, (value) => px(value, 1)],
