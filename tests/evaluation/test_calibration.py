@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def test_the_push_ratio_is_the_share_of_the_push_that_is_predicted(pixel_model, 
             assert row["push_ratio"] is None
 
 
-@pytest.mark.parametrize("source", ["episodes", "matches"])
+@pytest.mark.parametrize("source", ["episodes", "matches", "strangers"])
 def test_calibration_gives_every_row_and_figure(pixel_model, source):
     done = []
     rows = calibrate(
@@ -127,7 +128,7 @@ def test_the_same_seed_gives_the_same_figures_on_any_number_of_processes(pixel_m
     assert rows(1) == rows(2)
 
 
-@pytest.mark.parametrize("passages", [episode_passages, match_passages])
+@pytest.mark.parametrize("passages", [episode_passages, match_passages, partial(match_passages, source="strangers")])
 def test_passages_are_turns_of_the_game_and_differ_by_seed(passages):
     first, again, other = (next(passages(1, seed, ["pillars"])) for seed in (3, 3, 4))
     assert np.array_equal(first.states, again.states)
@@ -137,6 +138,19 @@ def test_passages_are_turns_of_the_game_and_differ_by_seed(passages):
         assert not first.blocks[turn, :, 1 - actor].any()
         end = board.run_turn(first.states[turn], ("p1", "p2")[actor], first.blocks[turn, :, actor])[-1]
         assert first.states[turn + 1] == pytest.approx(end, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("source", "of"), [("strangers", "strangers"), ("matches", "matches"), ("episodes", "matches")]
+)
+def test_ranks_are_taken_over_matches_of_the_source(pixel_model, source, of):
+    def ranked(source: str) -> list[Ranked]:
+        return rank_candidates(pixel_model(0.3), 3, ["open"], 2, SMALL, source=source)
+
+    rows = calibrate(pixel_model(0.3), 1, 3, source, ["open"], rank_positions=2, budget=SMALL, workers=1)
+    mean = np.mean([position.correlation(0) for position in ranked(of)])
+    assert rows[2]["rank_correlation"] == pytest.approx(mean)
+    assert not np.array_equal(ranked("strangers")[0].true, ranked("matches")[0].true)
 
 
 def test_true_costs_are_what_the_board_gives(rng):

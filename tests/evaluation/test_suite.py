@@ -53,7 +53,7 @@ def test_kept_rows_are_the_rows_that_were_measured(tmp_path):
 
 def test_only_a_player_with_a_model_is_calibrated():
     kinds = [type(part) for part in Suite(player="jepa", opponents=("passive",), stages=("open",)).parts()]
-    assert kinds == [Calibration, Calibration, Ranking, Pairs]
+    assert kinds == [Calibration, Calibration, Calibration, Ranking, Pairs]
     assert [type(part) for part in Suite(**SCRIPTED).parts()] == [Pairs]
 
 
@@ -62,7 +62,7 @@ def test_a_model_is_measured_whole(tmp_path):
     measured = run_suite(suite, tmp_path, workers=1)
     rows = flat_rows(measured)
     json.dumps(rows, allow_nan=False)
-    assert {row.get("source") for row in rows} == {"episodes", "matches", None}
+    assert {row.get("source") for row in rows} == {"episodes", "matches", "strangers", None}
     (ranked,) = (row for row in rows if "rank_correlation" in row and "turns_ahead" not in row)
     assert ranked["rank_positions"] == 2
     assert "true_costs" not in ranked

@@ -134,8 +134,24 @@ def test_an_absent_actor_is_neither_agent() -> None:
     nobody, first, second = encoder(blocks, torch.tensor([-1, 0, 1]))
     assert not torch.allclose(nobody, first)
     assert not torch.allclose(first, second)
-    implicit = JointActionEncoder(8, 5, 2, explicit_actor=False)(blocks, torch.tensor([-1, 0, 1]))
-    assert torch.equal(implicit[0], implicit[1])
+
+
+def test_a_linear_action_encoder_is_as_published_where_nothing_is_said_of_the_actor() -> None:
+    assert ModelConfig.from_dict({"action_encoder": "linear"}).explicit_actor is False
+    assert ModelConfig.from_dict({}).explicit_actor is True
+    assert ModelConfig.from_dict({"action_encoder": "linear", "explicit_actor": True}).explicit_actor is True
+
+
+@pytest.mark.parametrize("linear", [True, False])
+@pytest.mark.parametrize("explicit", [True, False])
+def test_an_actor_is_told_or_has_to_be_guessed(linear: bool, explicit: bool) -> None:
+    torch.manual_seed(0)
+    encoder = JointActionEncoder(8, 5, 2, linear=linear, explicit_actor=explicit)
+    told = encoder(torch.zeros(3, 5, 2, 2), torch.tensor([-1, 0, 1]))
+    assert torch.equal(told[0], told[1]) != explicit
+    doubled = encoder(torch.full((1, 5, 2, 2), 2.0), torch.tensor([-1])) - told[0]
+    once = encoder(torch.ones(1, 5, 2, 2), torch.tensor([-1])) - told[0]
+    assert torch.allclose(doubled, 2 * once, atol=1e-6) == linear
 
 
 @pytest.mark.parametrize(
@@ -146,7 +162,10 @@ def test_an_absent_actor_is_neither_agent() -> None:
         ({"encoder": "vit-tiny", "frame_size": 100}, "multiple"),
         ({"frame_size": 111}, "divide by 4"),
         ({"action_encoder": "none"}, "choose mlp or linear"),
+        ({"unroll_hidden": 32, "explicit_actor": False}, "explicit actor"),
         ({"unroll_hidden": 32, "action_encoder": "linear"}, "explicit actor"),
+        ({"anchor_steps": 0}, "anchor_steps at least 1, got 0.03 and 0"),
+        ({"unroll_still": -0.1}, "unroll_still must not be negative"),
         ({"unroll_waves": 8}, "positive multiple of 6, got 8"),
         ({"unroll_waves": 0}, "positive multiple of 6, got 0"),
         ({"unroll_feelers": 0}, "unroll_feelers must be at least 1"),

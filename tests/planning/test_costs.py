@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pushjepa.planning import AgentToBlock, BlockToGoal, WeightedSum, push_cost
+from pushjepa.planning import AgentToBlock, BlockToGoal, WeightedSum, goal_cost, push_cost
 
 LATENTS = np.zeros((2, 2, 1, 4), dtype=np.float32)
 
@@ -35,3 +35,7 @@ def test_costs_add_and_weigh(states):
 def test_the_published_cost(states):
     cost = push_cost("p2", ((130.0, 140.0), (0.0, 0.0)))
     assert cost(states, LATENTS) == pytest.approx([4.0 + 2 * 50.0, 100.0 + 2 * 50.0])
+
+
+def test_the_cost_that_knows_of_the_own_goal_alone(states):
+    assert goal_cost("p2", ((130.0, 140.0), (0.0, 0.0)))(states, LATENTS) == pytest.approx([50.0, 50.0])

@@ -10,12 +10,14 @@ from pushjepa.planning import (
     Budget,
     PlanningPolicy,
     SimulatorModel,
+    goal_cost,
     make_policy,
     margin_cost,
     needs_advice,
     needs_model,
     push_cost,
 )
+from pushjepa.planning.guard import Guard
 from pushjepa.planning.seats import PlayerName, read_player
 from pushjepa.relay import Policy, get_stage
 
@@ -61,7 +63,10 @@ def test_a_stranger_takes_a_seat(strangers):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nobody", "choose one of jepa, jepa-margin, jepa-reply, oracle, oracle-margin, oracle-reply, random"),
+        (
+            "nobody",
+            "choose one of jepa, jepa-goal, jepa-margin, jepa-reply, oracle, oracle-goal, oracle-margin, oracle-reply,",
+        ),
         ("jepa", "needs a world model"),
         ("no_such_module:factory", "cannot import 'no_such_module'"),
         ("strangers:missing", "no function 'missing'"),
@@ -94,9 +99,22 @@ def test_margin_plans_one_turn_at_the_cost_that_decides_a_match():
     assert not needs_advice("jepa-margin")
 
 
+def test_the_goal_alone_is_searched_for_as_the_published_cost_is():
+    plain, alone = (make_policy(name, "p1", "open") for name in ("oracle", "oracle-goal"))
+    assert isinstance(alone, PlanningPolicy)
+    assert (alone.cost, alone.budget, alone.own_turns) == (goal_cost, plain.budget, plain.own_turns)
+    assert needs_model("jepa-goal")
+
+
 def test_a_name_may_give_the_budget_before_the_advice():
     assert read_player("jepa-reply@32x4+value+prior") == PlayerName("jepa-reply", ("value", "prior"), Budget(32, 4))
     assert read_player("oracle@8x2") == PlayerName("oracle", (), Budget(8, 2))
+    assert read_player("jepa-margin@8x2+guard") == PlayerName("jepa-margin", (), Budget(8, 2), guarded=True)
+    assert read_player("jepa+guard+prior") == PlayerName("jepa", ("prior",), None, guarded=True)
+    assert read_player("jepa+guard+guard") == PlayerName("jepa+guard+guard")
+    assert not needs_advice("jepa+guard")
+    guards = [make_policy(name, "p1", "open").guard for name in ("oracle", "oracle+guard")]
+    assert guards == [None, Guard()]
     given = make_policy("oracle-margin@8x2", "p1", "open", budget=Budget(4, 1))
     assert given.budget == Budget(8, 2), "what a name says counts"
     assert make_policy("oracle-margin", "p1", "open", budget=Budget(4, 1)).budget == Budget(4, 1)

@@ -7,7 +7,8 @@ from pushjepa.physics import mirror_state
 from pushjepa.relay import STAGES, Match, MatchSetup, Policy, strangers
 from pushjepa.relay.opponents import PassivePolicy
 
-FACTORIES = {one.__name__: one for one in (strangers.Bull, strangers.Keeper, strangers.Nudger)}
+NAMES = ("Bull", "Keeper", "Nudger", "Spinner", "Bishop", "Marker")
+FACTORIES = {name: getattr(strangers, name) for name in NAMES}
 
 
 @pytest.mark.parametrize("name", FACTORIES)
@@ -38,3 +39,28 @@ def test_they_bring_the_block_home_where_nobody_is_in_the_way(name):
         policy = policies[match.to_move]
         match.play(policy.act(match.observation(policy), np.random.default_rng(0)))
     assert match.result().net_progress("p1") > 50.0
+
+
+def test_the_spinner_turns_the_block_more_than_the_bull():
+    turned = []
+    for name in ("Bull", "Spinner"):
+        match = Match(MatchSetup("open", 0, start=(150.0, 262.0, 60.0, 60.0, 256.0, 256.0, np.pi / 2), first="p1"))
+        policy = FACTORIES[name]("p1", match.stage)
+        match.play(policy.act(match.observation(policy), np.random.default_rng(0)))
+        turned.append(abs(match.state[6] - np.pi / 2))
+    assert turned[1] > 2 * turned[0]
+
+
+@pytest.mark.parametrize(("height", "way"), [(160.0, (1.0, 1.0)), (360.0, (1.0, -1.0))])
+def test_the_bishop_pushes_along_the_diagonal_towards_its_goal(height, way):
+    behind = (200.0 - 60 * way[0], height - 60 * way[1])
+    match = Match(MatchSetup("open", 0, start=(*behind, 60.0, 60.0, 200.0, height, 0.0), first="p1"))
+    policy = FACTORIES["Bishop"]("p1", match.stage)
+    assert policy.act(match.observation(policy), np.random.default_rng(0)) == pytest.approx(np.tile(way, (5, 1)))
+
+
+def test_the_marker_goes_between_the_block_and_whoever_is_nearer_to_it():
+    match = Match(MatchSetup("open", 0, start=(450.0, 340.0, 300.0, 350.0, 300.0, 200.0, 0.0), first="p1"))
+    policy = FACTORIES["Marker"]("p1", match.stage)
+    match.play(policy.act(match.observation(policy), np.random.default_rng(0)))
+    assert match.state[:2] == pytest.approx([300.0, 275.0], abs=5.0)

@@ -8,22 +8,9 @@ import pytest
 
 from pushjepa.data import generate, make_recipe
 from pushjepa.training.card import _store_sentence
-from pushjepa.training.presets import Preset, load_preset, parse_preset
+from pushjepa.training.presets import Preset, parse_preset
 from pushjepa.training.relay import RelayTask
 from tests.training.conftest import TINY
-
-#: What docs/data.md leaves out of the preset compact.
-CHANGES = (
-    "model.unroll_hidden=0",
-    "model.laws=0",
-    "model.visible=[]",
-    "model.glimpse_hidden=0",
-    "phase.3=off",
-    "phase.4.frozen_unroll=false",
-    "phase.5=off",
-    "phase.6=off",
-    "phase.7=off",
-)
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +30,6 @@ def test_a_model_without_the_unroll_takes_them(alternating: Path) -> None:
     preset = parse_preset("tiny", TINY, ["model.unroll_hidden=0", "phase.2=off"])
     task = RelayTask(preset, [alternating])
     assert task.describe()["acting"] == "step"
-
-
-def test_the_command_of_the_docs_leaves_a_preset_that_is_whole() -> None:
-    preset = load_preset("compact", CHANGES)
-    assert [phase.kind for phase in preset.phases] == ["scenes", "joint", "scenes", "latents"]
-    docs = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
-    assert [change for change in CHANGES if f"--set {change}" not in docs.replace("'", "")] == []
 
 
 def test_the_card_tells_of_them() -> None:

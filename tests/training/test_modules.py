@@ -21,6 +21,7 @@ from pushjepa.training.modules import (
     JointPhase,
     LatentsPhase,
     Phase,
+    SceneBatch,
     ScenesPhase,
     SubstepBatch,
     SubstepsPhase,
@@ -170,6 +171,24 @@ def test_frozen_norms_keep_their_statistics_and_the_others_do_not(tiny: Preset) 
         assert norms
         assert all(norm.training is not frozen for norm in norms)
         assert phase.model.head.training
+
+
+def test_a_frozen_encoder_rests_while_the_heads_learn_to_read_it(tiny: Preset) -> None:
+    torch.manual_seed(0)
+    model, size = JEPA(tiny.model), tiny.model.frame_size
+    config = replace(PHASE, kind="scenes", frozen_encoder=True, learning_rate=1e-2)
+    phase = ScenesPhase(model, config, LossWeights(state=0.0), seed=0)  # as where no state was shown before
+    phase.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    frames = torch.randint(0, 256, (8, size, size, 3), dtype=torch.uint8)
+    batch = SceneBatch(frames, torch.rand(8, 7) * 512, torch.zeros(8, dtype=torch.long))
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    phase.train()
+    phase.on_train_epoch_start()
+    phase.training_step(batch, 0).backward()
+    optimizer.step()
+    changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"head", "scene"}
 
 
 def test_a_phase_may_weigh_sigreg_its_own_way(tiny: Preset) -> None:

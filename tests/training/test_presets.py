@@ -21,6 +21,7 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
     recipes = {
         "compact": ["scenes", "joint", "scenes", "substeps", "latents", "laws", "looks", "glimpses"],
         "mechjepa": ["scenes", "latents"],
+        "plain": ["joint", "scenes"],
         "pusht-compact": pusht,
         "pusht-peer": ["joint"],
         "pusht-peer-frozen": ["latents"],
@@ -56,6 +57,11 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
             "freezes nothing",
         ),
         ("[[phase]]\nkind = 'latents'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nsigreg = 0.1", "encoder rests"),
+        (
+            "[[phase]]\nkind = 'scenes'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nfrozen_encoder = true\nsigreg = 0",
+            "encoder rests",
+        ),
+        ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nfrozen_encoder = true", "scenes only"),
         ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nblur = -1", "must not be negative"),
         ("[[phase]]\nkind = 'joint'\nsteps = 1\nbatch = 1\nlearning_rate = 1\nmoved = 0.7\nblocked = 0.4", "too much"),
         (
@@ -107,7 +113,7 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
         (SCENES_PHASE + "rollout = 2", "rollout is for joint and latents only"),
         ("[model]\nunroll_hidden = 8\n" + TURNS + "rollout = 2", "rollout is for joint and latents only"),
         (JOINT_PHASE + "rollout = 0", "rollout must be positive"),
-        ("task = 'pusht'\n" + JOINT_PHASE + "rollout = 2", "rollout is for the game only"),
+        ("task = 'pusht'\n" + JOINT_PHASE + "rollout = 2", "rollout and frozen_encoder are for the game only"),
         ("task = 'peer'\n" + JOINT_PHASE + "rollout = 2", "the peer predicts one turn ahead"),
         ("[model]\nencoder = 'vit-tiny'\nencoder_points = 16\n" + SCENES_PHASE, "not for vit-tiny"),
         ("[model]\nencoder = 'vit-tiny'\nencoder_channels = [8, 8]\n" + SCENES_PHASE, "not for vit-tiny"),
@@ -141,8 +147,8 @@ def test_a_bad_preset_is_refused_with_one_line(text: str, words: str) -> None:
 def test_an_unknown_preset_lists_those_there_are() -> None:
     with pytest.raises(
         ValueError,
-        match="unknown preset 'big'; choose one of compact, mechjepa, pusht-compact, pusht-peer, pusht-peer-frozen, "
-        "pusht-slots, vit-tiny",
+        match="unknown preset 'big'; choose one of compact, mechjepa, plain, pusht-compact, pusht-peer, "
+        "pusht-peer-frozen, pusht-slots, vit-tiny",
     ):
         load_preset("big")
 
@@ -234,6 +240,13 @@ def test_glimpses_alone_need_the_anchor_that_writes_them_down() -> None:
     assert parse_preset("glimpses", model + GLIMPSES_PHASE).needs_start()
     assert parse_preset("glimpses", model + SCENES_PHASE + GLIMPSES_PHASE).needs_start()
     assert not parse_preset("glimpses", model + JOINT_PHASE + GLIMPSES_PHASE).needs_start()
+
+
+def test_heads_do_not_learn_to_read_an_encoder_that_has_learned_nothing() -> None:
+    frozen = SCENES_PHASE + "frozen_encoder = true\n"
+    assert parse_preset("frozen", frozen).needs_start()
+    assert parse_preset("frozen", frozen + frozen).needs_start()
+    assert not parse_preset("frozen", JOINT_PHASE + frozen).needs_start()
 
 
 def test_laws_alone_are_learned_of_an_unroll_that_is_trained_already() -> None:

@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 import pushjepa
-from pushjepa.cli import adapt, advise, evaluate, export, generate, measure, play, pusht, selfplay, train
+from pushjepa.cli import ablate, adapt, advise, evaluate, export, generate, measure, play, pusht, selfplay, train
 
 _INTERRUPTED = 130  # what Typer turns Ctrl-C into
 
@@ -28,6 +28,7 @@ app.command("play")(play.play)
 app.command("generate")(generate.generate)
 app.command("selfplay")(selfplay.selfplay)
 app.command("train")(train.train)
+app.command("ablate")(ablate.ablate)
 app.command("advise")(advise.advise)
 app.command("match")(measure.match)
 app.command("calibrate")(measure.calibrate)

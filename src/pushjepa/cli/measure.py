@@ -25,8 +25,9 @@ from pushjepa.cli.common import (
 
 Row = Mapping[str, Any]
 _PLAYERS = (
-    "jepa, jepa-margin, jepa-reply, oracle, oracle-margin, oracle-reply (each also with a budget, @96x6, and +prior, "
-    "+value or both, if the model has advice), random, passive, chase_t, adversarial, shove, or package.module:factory"
+    "jepa, jepa-goal, jepa-margin, jepa-reply, oracle, oracle-goal, oracle-margin, oracle-reply (each also with a "
+    "budget, @96x6, +prior and +value if the model has advice, and +guard), random, passive, chase_t, adversarial, "
+    "shove, or package.module:factory"
 )
 
 
@@ -93,7 +94,9 @@ def _write(path: Path | None, seed: int, rows: Sequence[Row]) -> None:
 def calibrate(
     episodes: Annotated[int, typer.Option(min=1, help="How many episodes, or matches.")] = 300,
     seed: SeedOption = 7,
-    source: Annotated[Literal["episodes", "matches"], typer.Option(help="Where the positions come from.")] = "episodes",
+    source: Annotated[
+        Literal["episodes", "matches", "strangers"], typer.Option(help="Where the positions come from.")
+    ] = "episodes",
     stage: Annotated[list[str] | None, typer.Option(help="A stage; repeat for several (default: all).")] = None,
     rank_positions: Annotated[
         int, typer.Option(min=0, help="Positions for the rank correlation; 0 leaves it out.")

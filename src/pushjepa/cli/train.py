@@ -20,7 +20,7 @@ SetOption = Annotated[
 
 def train(
     preset: Annotated[
-        str, typer.Option(help="compact, vit-tiny, or a .toml file; Push-T has a command of its own.")
+        str, typer.Option(help="compact, vit-tiny, plain, or a .toml file; Push-T has a command of its own.")
     ] = "compact",
     data: Annotated[
         list[Path] | None,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pushjepa.data import MOVED
 from pushjepa.data.parallel import count_workers
-from pushjepa.evaluation.passages import SOURCES, Passage, episode_passages, match_passages
+from pushjepa.evaluation.passages import PAIRINGS, SOURCES, Passage, episode_passages, match_passages
 from pushjepa.evaluation.ranking import rank_candidates, rank_correlation
 from pushjepa.evaluation.results import Row
 from pushjepa.evaluation.statistics import bootstrap_mean, bootstrap_ratio
@@ -87,10 +87,11 @@ def calibrate(
         model: the world model.
         episodes: how many episodes, or matches.
         seed: of everything that is drawn.
-        source: "episodes" (fresh ones in the training data's regimes) or "matches" (between players that the
-            training data never saw).
+        source: "episodes" (fresh ones in the training data's regimes), "matches" (of the scripted players and a small
+            oracle) or "strangers" (of players that no data were ever made with).
         stages: names of the stages, in turn; all if None.
-        rank_positions: over how many match positions the rank correlation is taken; 0 to leave it out.
+        rank_positions: over how many positions from matches (those of ``source``, or for episodes "matches") the rank
+            correlation is taken; 0 to leave it out.
         budget: of the search whose candidates are ranked; the published one if None.
         workers: processes that play episodes and matches, all cores if None; the figures do not depend on it.
         progress: told (done, in all) over passages and positions together.
@@ -105,7 +106,11 @@ def calibrate(
     names = _checked(episodes, seed, source, stages)
     total = episodes + rank_positions
     workers = count_workers(workers, total)
-    passages = (episode_passages if source == "episodes" else match_passages)(episodes, seed, names, workers)
+    passages = (
+        episode_passages(episodes, seed, names, workers)
+        if source == "episodes"
+        else match_passages(episodes, seed, names, workers, source)
+    )
     probes = collect_probes(model, _counted(passages, progress, total))
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0xCA11_0000,)))
     rows = [
@@ -115,7 +120,8 @@ def calibrate(
     ]
     if rank_positions:
         advance = None if progress is None else lambda done: progress(episodes + done, total)
-        ranked = rank_candidates(model, seed, names, rank_positions, budget, advance, workers)
+        of = source if source in PAIRINGS else "matches"  # nobody has planned in an episode
+        ranked = rank_candidates(model, seed, names, rank_positions, budget, advance, workers, of)
         ranking = rank_correlation(ranked, rng)
         for row in rows:
             if row["turns_ahead"] == 1:

@@ -1,4 +1,4 @@
-"""Where a model is put to the test: episodes that it never saw, and matches between players that its data never saw."""
+"""Where a model is put to the test: episodes that it never saw, and matches in which it does not play."""
 
 from __future__ import annotations
 
@@ -15,16 +15,30 @@ from pushjepa.physics.geometry import Array
 from pushjepa.planning import Budget, make_policy
 from pushjepa.relay import SIDES, Match, MatchSetup, get_stage
 
-SOURCES = ("episodes", "matches")
-#: Pairings that no training episode is made of. The oracle stands for a player that plans; a small budget will do.
-PAIRINGS = (
-    ("chase_t", "shove"),
-    ("oracle", "adversarial"),
-    ("shove", "adversarial"),
-    ("chase_t", "oracle"),
-    ("adversarial", "chase_t"),
-    ("oracle", "shove"),
+_BULL, _KEEPER, _NUDGER, _SPINNER, _BISHOP, _MARKER = (
+    f"pushjepa.relay.strangers:{name}" for name in ("Bull", "Keeper", "Nudger", "Spinner", "Bishop", "Marker")
 )
+#: Who plays whom in a source of matches. The oracle stands for a player that plans; a small budget will do. Episodes
+#: that are branched from a model's own matches may begin against players of the first, never against the strangers.
+PAIRINGS = {
+    "matches": (
+        ("chase_t", "shove"),
+        ("oracle", "adversarial"),
+        ("shove", "adversarial"),
+        ("chase_t", "oracle"),
+        ("adversarial", "chase_t"),
+        ("oracle", "shove"),
+    ),
+    "strangers": (
+        (_BULL, _KEEPER),
+        (_NUDGER, _SPINNER),
+        (_BISHOP, _MARKER),
+        (_KEEPER, _BISHOP),
+        (_MARKER, _BULL),
+        (_SPINNER, _NUDGER),
+    ),
+}
+SOURCES = ("episodes", *PAIRINGS)
 ORACLE_BUDGET = Budget(candidates=24, iterations=3)
 # First number of every spawn key here: even with the seed of the training data, nothing of it is drawn again.
 _EPISODES, _MATCHES = 0xCA11_0001, 0xCA11_0002
@@ -52,16 +66,18 @@ def episode_passages(count: int, seed: int, stages: Sequence[str], workers: int 
     return parallel_map(partial(_episode, seed, tuple(stages)), range(count), workers)
 
 
-def match_passages(count: int, seed: int, stages: Sequence[str], workers: int = 1) -> Iterator[Passage]:
+def match_passages(
+    count: int, seed: int, stages: Sequence[str], workers: int = 1, source: str = "matches"
+) -> Iterator[Passage]:
     """``count`` matches as passages; see :func:`matches`."""
-    for match in matches(count, seed, stages, workers):
+    for match in matches(count, seed, stages, workers, source):
         actors = np.array(match.actors, dtype=np.int64)
         yield Passage(match.stage.name, np.stack(match.states), match.joint_blocks(), actors)
 
 
-def matches(count: int, seed: int, stages: Sequence[str], workers: int = 1) -> Iterator[Match]:
-    """``count`` whole matches between players of ``PAIRINGS``, over ``stages`` in turn; seats and first turn vary."""
-    return parallel_map(partial(_match, seed, tuple(stages)), range(count), workers)
+def matches(count: int, seed: int, stages: Sequence[str], workers: int = 1, source: str = "matches") -> Iterator[Match]:
+    """``count`` whole matches of a source of ``PAIRINGS``, over ``stages`` in turn; seats and first turn vary."""
+    return parallel_map(partial(_match, source, seed, tuple(stages)), range(count), workers)
 
 
 def _episode(seed: int, stages: tuple[str, ...], index: int) -> Passage:
@@ -73,10 +89,10 @@ def _episode(seed: int, stages: tuple[str, ...], index: int) -> Passage:
     return Passage(episode.stage, states, episode.blocks, actors)
 
 
-def _match(seed: int, stages: tuple[str, ...], index: int) -> Match:
+def _match(source: str, seed: int, stages: tuple[str, ...], index: int) -> Match:
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_MATCHES, index)))
     stage = stages[index % len(stages)]
-    names = PAIRINGS[rng.integers(len(PAIRINGS))]
+    names = PAIRINGS[source][rng.integers(len(PAIRINGS[source]))]
     seats = SIDES if rng.integers(2) else SIDES[::-1]
     players = {
         side: make_policy(name, side, stage, budget=ORACLE_BUDGET) for name, side in zip(names, seats, strict=True)

@@ -39,9 +39,9 @@ class Ranked:
     def correlation(self, iteration: int, resolution: float = 0.0) -> float:
         """Spearman's, over one iteration's candidates; NaN where none of them differ in truth.
 
-        Candidates that miss the block cost the same in truth and all but the same in a model: what is left between
+        Candidates that miss the block cost the same in truth, and all but the same in a model: what is left between
         them, hundredths of a pixel, would put them in an order of its own. With a ``resolution`` in px, costs are
-        counted from theirs (the commonest true one) in whole multiples of it.
+        counted from theirs (the commonest true one, for the model their median) in whole multiples of it.
         """
         imagined, true = self.imagined[iteration], self.true[iteration]
         if resolution:
@@ -89,6 +89,7 @@ def rank_candidates(
     budget: Budget | None = None,
     progress: Callable[[int], None] | None = None,
     workers: int = 1,
+    source: str = "matches",
 ) -> list[Ranked]:
     """Cost the candidates of a search with the model and with the simulator, at positions taken from matches.
 
@@ -101,12 +102,13 @@ def rank_candidates(
         budget: of the searches.
         progress: told how many positions are done.
         workers: processes that play the matches.
+        source: which matches, of ``PAIRINGS``.
 
     Raises:
         ValueError: too few positions at which there is something to rank.
     """
     found: list[Ranked] = []
-    for unit, match, luck in _positions(seed, stages, positions, workers):
+    for unit, match, luck in _positions(seed, stages, positions, workers, source):
         ranked = _ranked(model, unit, match, luck, budget)
         if math.isnan(ranked.correlation(0)):
             continue
@@ -119,11 +121,11 @@ def rank_candidates(
 
 
 def _positions(
-    seed: int, stages: Sequence[str], wanted: int, workers: int
+    seed: int, stages: Sequence[str], wanted: int, workers: int, source: str
 ) -> Iterator[tuple[int, Match, np.random.Generator]]:
     """Matches halted in the middle, each with its unit and the luck of the search to come."""
     count = _TRIES * math.ceil(wanted / _TURNS_PER_MATCH)
-    for unit, match in enumerate(matches(count, seed, stages, workers)):
+    for unit, match in enumerate(matches(count, seed, stages, workers, source)):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0xCA11_0003, unit)))
         for turn in rng.choice(len(match.blocks), _TURNS_PER_MATCH, replace=False):
             yield unit, Match.restore(match.setup, match.blocks[:turn]), rng

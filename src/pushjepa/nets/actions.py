@@ -16,19 +16,20 @@ class JointActionEncoder(nn.Module):
         width: size of the output.
         frameskip: env steps in a block.
         agents: agents on the board.
-        explicit_actor: give the actor, or leave it to be guessed from the zeros (as published, for ablations).
+        linear: a single linear map (as published, for ablations) instead of an MLP.
+        explicit_actor: give the actor, or leave it to be guessed from the zeros (likewise).
     """
 
-    def __init__(self, width: int, frameskip: int, agents: int, explicit_actor: bool = True) -> None:
+    def __init__(
+        self, width: int, frameskip: int, agents: int, *, linear: bool = False, explicit_actor: bool = True
+    ) -> None:
         super().__init__()
         self.agents = agents
         self.explicit_actor = explicit_actor
-        flat = frameskip * agents * 2
-        self.net: nn.Module
-        if explicit_actor:
-            self.net = nn.Sequential(nn.Linear(flat + agents, width), nn.GELU(), nn.Linear(width, width))
-        else:
-            self.net = nn.Linear(flat, width)
+        told = frameskip * agents * 2 + (agents if explicit_actor else 0)
+        self.net: nn.Module = nn.Linear(told, width)
+        if not linear:
+            self.net = nn.Sequential(self.net, nn.GELU(), nn.Linear(width, width))
 
     def forward(self, blocks: Tensor, actors: Tensor) -> Tensor:
         """Blocks (..., frameskip, agents, 2) and actors (...), -1 for none, to (..., width)."""

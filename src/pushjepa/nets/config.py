@@ -28,12 +28,18 @@ class ModelConfig(Record):
         frameskip: env steps in an action block.
         agents: agents on the board.
         layers, heads, head_width, mlp_hidden, dropout: the predictor's transformer.
-        action_encoder: ``mlp`` with the actor given explicitly, or ``linear`` as published (actor implicit).
+        action_encoder: ``mlp``, or ``linear`` as published.
+        explicit_actor: whether it is told who acts, or has to guess from the zeros of who does not, as published. None
+            for told where it is an ``mlp``, not told where it is ``linear``; afterwards it is one of the two.
         head_hidden: hidden width of the state head.
         bypass: whether linear ways lead round the projector and the state head, for what is linear already.
         unroll_hidden, unroll_layers: sizes of the step unroll; a width of 0 leaves it out, as published.
         unroll_waves: frequencies of the Fourier features of an agent's place at the block, a multiple of 6.
         unroll_feelers: points of the block that feel for walls and obstacles.
+        unroll_still: px a substep, by which all pushes together change a body less than the unroll says: what nothing
+            touches stays where it is. It is cut off in training too, but may be changed afterwards.
+        anchor_steps: steps that a latent is moved towards what was imagined, or read at a closer look; in a trained
+            model each leaves about a third of what the one before left. May be changed after training.
         laws: C, numbers that tell the unroll of the laws of physics; 0 for one that knows one world.
         visible: which of those a second look at a frame tells; none for a model without a second look.
     """
@@ -57,39 +63,52 @@ class ModelConfig(Record):
     mlp_hidden: int = 1024
     dropout: float = 0.0
     action_encoder: str = "mlp"
+    explicit_actor: bool | None = None
     head_hidden: int = 256
     bypass: bool = False
     unroll_hidden: int = 0
     unroll_layers: int = 2
     unroll_waves: int = 30
     unroll_feelers: int = 24
+    unroll_still: float = 0.03
+    anchor_steps: int = 2
     laws: int = 0
     visible: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("visible", "encoder_channels"):  # JSON and TOML give a list
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.explicit_actor is None:
+            object.__setattr__(self, "explicit_actor", self.action_encoder == "mlp")
         if self.encoder not in ENCODERS:
             raise ValueError(f"unknown encoder {self.encoder!r}; choose one of {', '.join(ENCODERS)}")
         if self.action_encoder not in ("mlp", "linear"):
             raise ValueError(f"unknown action_encoder {self.action_encoder!r}; choose mlp or linear")
-        if self.unroll_hidden and (self.agents != 2 or self.action_encoder != "mlp"):
-            raise ValueError("the step unroll needs two agents and the explicit actor (action_encoder mlp)")
-        if self.unroll_waves < 6 or self.unroll_waves % 6:
-            raise ValueError(f"unroll_waves must be a positive multiple of 6, got {self.unroll_waves}")
-        if self.unroll_feelers < 1:
-            raise ValueError(f"unroll_feelers must be at least 1, got {self.unroll_feelers}")
-        if self.glimpse_hidden < 0 or (self.glimpse_hidden and not self.unroll_hidden):
-            raise ValueError(
-                "glimpses are written into a latent as what an unroll imagines is: "
-                f"glimpse_hidden {self.glimpse_hidden}, unroll_hidden {self.unroll_hidden}"
-            )
+        self._check_unroll()
         if self.laws < 0 or (self.laws and not self.unroll_hidden):
             raise ValueError(f"laws are told to the unroll: {self.laws} of them, unroll_hidden {self.unroll_hidden}")
         check_visible(self.visible, self.laws)
         if self.visible and self.encoder != "keypoint":
             raise ValueError("a second look is for the keypoint encoder: visible must be empty")
         self._check_encoder()
+
+    def _check_unroll(self) -> None:
+        if self.unroll_hidden and (self.agents != 2 or not self.explicit_actor):
+            raise ValueError("the step unroll needs two agents and the explicit actor")
+        if self.unroll_waves < 6 or self.unroll_waves % 6:
+            raise ValueError(f"unroll_waves must be a positive multiple of 6, got {self.unroll_waves}")
+        if self.unroll_feelers < 1:
+            raise ValueError(f"unroll_feelers must be at least 1, got {self.unroll_feelers}")
+        if self.unroll_still < 0 or self.anchor_steps < 1:
+            raise ValueError(
+                "unroll_still must not be negative and anchor_steps at least 1, got "
+                f"{self.unroll_still:g} and {self.anchor_steps}"
+            )
+        if self.glimpse_hidden < 0 or (self.glimpse_hidden and not self.unroll_hidden):
+            raise ValueError(
+                "glimpses are written into a latent as what an unroll imagines is: "
+                f"glimpse_hidden {self.glimpse_hidden}, unroll_hidden {self.unroll_hidden}"
+            )
 
     def _check_encoder(self) -> None:
         if len(self.encoder_channels) != 2 or min(*self.encoder_channels, self.encoder_points) < 1:

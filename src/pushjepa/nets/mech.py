@@ -61,7 +61,7 @@ class MechJEPA(nn.Module):
     """frame -> slots; (slots, actions, mechanisms) -> next slots; slots -> state.
 
     With ``unroll_hidden`` the predictor's tokens and conditions carry what :class:`PushUnroll` imagines, and its output
-    is drawn to it by ``anchor``, once where the game's model is twice.
+    is drawn to it by ``anchor``, once.
     """
 
     def __init__(self, config: MechConfig) -> None:

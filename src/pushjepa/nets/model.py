@@ -18,7 +18,6 @@ from pushjepa.nets.unroll import SCENES, Lift, StepUnroll
 from pushjepa.physics.constants import BOARD_CENTRE
 
 STATE_NUMBERS = 8  #: p1 xy, p2 xy, block xy in half boards about the centre, cos and sin of the angle
-_STEPS_NEARER = 2  # the second leaves a third of what the first left: what nothing pushes is read where it was
 
 
 class StateHead(Bypassed):
@@ -45,7 +44,8 @@ class JEPA(nn.Module):
     frame -> encoder -> projector -> latent, put right by glimpses; (latents, actions) -> predictor -> next latent;
     latent -> head -> state.
     With ``unroll_hidden`` the predictor's tokens and conditions also carry what :class:`StepUnroll` imagines, and its
-    output is drawn to it: ``anchor`` turns what the head still reads differently into a change of the latent, twice.
+    output is drawn to it: ``anchor`` turns what the head still reads differently into a change of the latent, a few
+    times over.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -54,7 +54,11 @@ class JEPA(nn.Module):
         self.encoder = build_encoder(config)
         self.projector = Projector(config.width, config.projector_hidden, bypass=config.bypass)
         self.actions = JointActionEncoder(
-            config.width, config.frameskip, config.agents, explicit_actor=config.action_encoder == "mlp"
+            config.width,
+            config.frameskip,
+            config.agents,
+            linear=config.action_encoder == "linear",
+            explicit_actor=bool(config.explicit_actor),
         )
         self.predictor = Predictor(config)
         self.head = StateHead(config.width, config.head_hidden, bypass=config.bypass)
@@ -170,9 +174,9 @@ class JEPA(nn.Module):
 
     @in_full_precision
     def _nearer(self, latents: Tensor, wanted: Tensor) -> Tensor:
-        """Latents (..., D), two learned steps nearer to those of which the head reads what is wanted (..., 8)."""
+        """Latents (..., D), a few learned steps nearer to those of which the head reads what is wanted (..., 8)."""
         assert self.anchor is not None
-        for _ in range(_STEPS_NEARER):
+        for _ in range(self.config.anchor_steps):
             latents = latents + self.anchor(wanted - self.head(latents))
         return latents
 

@@ -58,7 +58,6 @@ _FREEDOMS = ((0, 1, 4, 5, 6), (2, 3, 4, 5, 6), (7, 8, 9, 10), (7, 8), (9, 10))
 _FREE = 13  # changes that no contact explains: of three speeds on the board and from the block, and of the spin
 ARM = 40.0  #: px from the block's centre at which its spin and its angle are judged
 _IDLE = 0.02  # px a substep along a direction of length 1, by which every push is weaker than the network says
-_STILL = 0.03  # px a substep, at that arm for angles, by which all pushes together change a body less
 _SIDE = 128  # width of the adapter to other laws
 _KEPT = c.DAMPING**c.STEP_SECONDS  # of a speed in an env step without a force
 
@@ -143,6 +142,7 @@ class StepUnroll(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         hidden, waves, feelers = config.unroll_hidden, config.unroll_waves, config.unroll_feelers
+        self.still = config.unroll_still
         self.register_buffer("block_waves", _frequencies(waves, _BLOCK_RATES))
         self.register_buffer("agent_waves", _frequencies(_AGENT_WAVES, _AGENT_RATES))
         # x of p1, p2 and block, and the sine of the angle, change sign in the mirror.
@@ -359,7 +359,7 @@ class StepUnroll(nn.Module):
         from_block = (free[..., 6:12] + change[..., :6]).reshape(-1, 6, 2)
         moved = on_board.reshape(-1, 2, 3, 2) + rotate(from_block, turn).reshape(-1, 2, 3, 2)
         turned = _TURNED * (block[..., 2:] + change[..., 6:7] + free[..., 12:])
-        return _beyond(moved / _HALF, _STILL / _HALF), _beyond(turned, _STILL / ARM)
+        return _beyond(moved / _HALF, self.still / _HALF), _beyond(turned, self.still / ARM)
 
 
 class Lift(nn.Module):

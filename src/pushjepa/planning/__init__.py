@@ -1,7 +1,16 @@
 """Cross-entropy search, costs and the players that imagine before they move. NumPy only."""
 
 from pushjepa.planning.advice import Advice, Prior, Value, find_advice
-from pushjepa.planning.costs import AgentToBlock, BlockToGoal, Cost, CostFactory, WeightedSum, margin_cost, push_cost
+from pushjepa.planning.costs import (
+    AgentToBlock,
+    BlockToGoal,
+    Cost,
+    CostFactory,
+    WeightedSum,
+    goal_cost,
+    margin_cost,
+    push_cost,
+)
 from pushjepa.planning.imagination import joint_candidates
 from pushjepa.planning.overlap import push_agents_out
 from pushjepa.planning.plan import Plan, Trace
@@ -34,6 +43,7 @@ __all__ = [
     "cross_entropy_search",
     "find_advice",
     "gather",
+    "goal_cost",
     "joint_candidates",
     "make_policy",
     "margin_cost",

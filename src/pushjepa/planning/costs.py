@@ -65,6 +65,11 @@ def push_cost(side: Side, goals: tuple[Point, Point]) -> Cost:
     return WeightedSum(((1.0, AgentToBlock(side)), (2.0, BlockToGoal(goals[0]))))
 
 
+def goal_cost(_: Side, goals: tuple[Point, Point]) -> Cost:
+    """Block to own goal alone, for ablations: nothing leads an agent to a block that it cannot reach in its turn."""
+    return BlockToGoal(goals[0])
+
+
 def margin_cost(side: Side, goals: tuple[Point, Point]) -> Cost:
     """Block to own goal less block to the opponent's, and a fifth of |agent - block|.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,14 @@ from pushjepa.planning.replies import Opponent, alternate, replied_candidates
 from pushjepa.planning.search import INITIAL_STD, SMALLEST_STD
 from pushjepa.relay.rules import SIDES
 from pushjepa.runtime.contract import Context, FloatArray, WorldModel
+
+
+class Scored(NamedTuple):
+    """Candidates as they were scored: states (S, H, 7), costs (S,), and the likeliest answers (S, 5, 2), if any."""
+
+    states: Array
+    costs: Array
+    replies: FloatArray | None = None
 
 
 class Imagination:
@@ -35,32 +45,38 @@ class Imagination:
 
     def __init__(self, model: WorldModel, context: Context, actor: int, cost: Cost, laws: Physics) -> None:
         self.model, self.context, self.actor, self.cost, self.laws = model, context, actor, cost, laws
-        self.states: list[Array] = []  # (S, H, 7) of each iteration
-        self.costs: list[Array] = []  # (S,) of each iteration
+        self.seen: list[Scored] = []  # what each iteration looked at
 
     def __call__(self, candidates: FloatArray) -> Array:
-        """Costs (S,) of own action blocks (S, N, 5, 2)."""
-        joint, actors = joint_candidates(candidates, self.actor)
-        states, latents = self._imagine(joint, actors)
-        return self._keep(states, self.cost(states, latents))
+        """Costs (S,) of own action blocks (S, N, 5, 2), which are remembered."""
+        scored = self._score(candidates)
+        self.seen.append(scored)
+        return scored.costs
+
+    def judge(self, candidates: FloatArray) -> Array:
+        """Costs (S,) of own action blocks (S, N, 5, 2), which are not remembered."""
+        return self._score(candidates).costs
 
     @property
     def here(self) -> Array:
         return self.model.decode(self.context.latents[-1])
 
-    def best_states(self) -> Array:
-        """The states (H, 7) that the cheapest candidate of all leads to."""
-        iteration, candidate = self._best()
-        best: Array = self.states[iteration][candidate]
+    def best_states(self, last: int | None = None) -> Array:
+        """The states (H, 7) that the cheapest candidate leads to, or that of number ``last`` in the last iteration."""
+        iteration, candidate = self._best(last)
+        best: Array = self.seen[iteration].states[candidate]
         return best
 
-    def best_reply(self) -> Array | None:
-        """The opponent's turn (5, 2) that the cheapest candidate reckons with most; None if it reckons with none."""
-        return None
+    def best_reply(self, last: int | None = None) -> Array | None:
+        """The opponent's turn (5, 2) that the same candidate reckons with most; None if it reckons with none."""
+        iteration, candidate = self._best(last)
+        replies = self.seen[iteration].replies
+        return None if replies is None else np.asarray(replies[candidate], dtype=np.float64)
 
     def trace(self) -> Trace:
         """Everything that was looked at."""
-        costs, states = np.stack(self.costs), np.stack(self.states)  # (I, S), (I, S, H, 7)
+        costs = np.stack([scored.costs for scored in self.seen])  # (I, S)
+        states = np.stack([scored.states for scored in self.seen])  # (I, S, H, 7)
         start = np.broadcast_to(self.here[4:6], (*costs.shape, 1, 2))
         own = 2 * self.actor
         return Trace(np.concatenate([start, states[..., 4:6]], axis=2), states[:, :, -1, own : own + 2], costs)
@@ -71,13 +87,17 @@ class Imagination:
         states = self.model.decode(latents)
         return push_agents_out(states, self.laws.block_shape, self.laws.block_scale), latents
 
-    def _keep(self, states: Array, costs: Array) -> Array:
-        self.states.append(states)
-        self.costs.append(costs)
-        return costs
+    def _score(self, candidates: FloatArray) -> Scored:
+        """Own action blocks (S, N, 5, 2), imagined and judged."""
+        joint, actors = joint_candidates(candidates, self.actor)
+        states, latents = self._imagine(joint, actors)
+        return Scored(states, self.cost(states, latents))
 
-    def _best(self) -> tuple[int, int]:
-        costs = np.stack(self.costs)
+    def _best(self, last: int | None) -> tuple[int, int]:
+        """Iteration and candidate: of the last iteration the one of that number, of all the cheapest."""
+        if last is not None:
+            return len(self.seen) - 1, last
+        costs = np.stack([scored.costs for scored in self.seen])
         iteration, candidate = divmod(int(np.argmin(costs)), costs.shape[1])
         return iteration, candidate
 
@@ -117,7 +137,6 @@ class ReplyImagination(Imagination):
         super().__init__(model, context, actor, cost, laws)
         self.opponent, self.theirs, self.horizon, self.rng = opponent, theirs, horizon, rng
         self.still, self.habits = opponent.share_still(played), opponent.habits(played)
-        self.replies: list[FloatArray] = []  # (S, 5, 2) the likeliest answer to each candidate, by iteration
         shape = (model.spec.frameskip, 2)
         self.mean, self.std = np.zeros(shape, np.float32), np.full(shape, INITIAL_STD, np.float32)
         self.found = np.zeros((0, *shape), np.float32)  # the best answers to the leader
@@ -126,6 +145,11 @@ class ReplyImagination(Imagination):
     def __call__(self, candidates: FloatArray) -> Array:
         """Costs (S,) of own action blocks (S, N, 5, 2), each the mean over the opponent's answers."""
         self._study()
+        costs = super().__call__(candidates)
+        self.leader = candidates[int(np.argmin(costs))]
+        return costs
+
+    def _score(self, candidates: FloatArray) -> Scored:
         answers = np.concatenate([self.habits, self.found])  # (R, 5, 2), standing still first
         joint, actors = replied_candidates(candidates, answers, self.actor, self.horizon)
         states, latents = self._imagine(joint, actors)
@@ -133,17 +157,11 @@ class ReplyImagination(Imagination):
         likely = self.opponent.likelihood(self.theirs(states[:, :2], latents[:, :2]).reshape(rows), self.still)
         costs = (likely * self.cost(states, latents).reshape(rows)).sum(axis=1)
         expected = likely.argmax(axis=1)
-        self.replies.append(answers[expected])
-        self._keep(states.reshape(*rows, self.horizon, -1)[np.arange(len(candidates)), expected], costs)
-        self.leader = candidates[int(np.argmin(costs))]
-        return np.asarray(costs)
+        states = states.reshape(*rows, self.horizon, -1)[np.arange(len(candidates)), expected]
+        return Scored(states, np.asarray(costs), answers[expected])
 
-    def best_reply(self) -> Array | None:
-        iteration, candidate = self._best()
-        return np.asarray(self.replies[iteration][candidate], dtype=np.float64)
-
-    def _best(self) -> tuple[int, int]:
-        return len(self.costs) - 1, int(np.argmin(self.costs[-1]))
+    def _best(self, last: int | None) -> tuple[int, int]:
+        return super()._best(int(np.argmin(self.seen[-1].costs)) if last is None else last)
 
     def _study(self) -> None:
         """One iteration of the opponent's cross-entropy search for an answer to the leader's first turn."""

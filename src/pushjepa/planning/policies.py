@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pushjepa.physics import Physics
 from pushjepa.physics.geometry import Array
 from pushjepa.planning.advice import Prior, Value, value_cost
-from pushjepa.planning.costs import Cost, CostFactory, margin_cost, push_cost
+from pushjepa.planning.costs import Cost, CostFactory, goal_cost, margin_cost, push_cost
+from pushjepa.planning.guard import Guard
 from pushjepa.planning.imagination import Imagination, ReplyImagination
 from pushjepa.planning.plan import Plan
 from pushjepa.planning.replies import Opponent
@@ -44,6 +45,7 @@ class PlanningPolicy:
         prior: a policy prior, which proposes some of the turns that the search looks at first; without one they are
             all drawn at random.
         value: a value function, which says what the end of a future is worth, in place of ``cost``.
+        guard: what judges the best plans again before one is played; None plays the cheapest.
 
     Raises:
         ValueError: own_turns under 1.
@@ -61,6 +63,7 @@ class PlanningPolicy:
         laws: Physics | None = None,
         prior: Prior | None = None,
         value: Value | None = None,
+        guard: Guard | None = None,
     ) -> None:
         if own_turns < 1:
             raise ValueError(f"a planner plans at least its own next turn, got own_turns={own_turns}")
@@ -72,7 +75,7 @@ class PlanningPolicy:
         self.opponent = opponent
         self.sees: Literal["frames", "state"] = sees
         self.laws = laws or Physics()
-        self.prior, self.value = prior, value
+        self.prior, self.value, self.guard = prior, value, guard
         self.frame_size = model.spec.frame_size
 
     def act(self, observation: Observation, rng: np.random.Generator) -> Array:
@@ -107,13 +110,17 @@ class PlanningPolicy:
         found = cross_entropy_search(
             imagination, shape, self.budget, rng, start, on_iteration, imagination.costs_move, proposals=ideas
         )
+        best, cost, number = found.best, found.cost, None
+        if self.guard is not None:
+            number = self.guard.choose(imagination, found.last, rng)
+            best, cost = found.last.candidates[number], float(found.last.costs[number])
         return Plan(
-            block=found.best[0].astype(np.float64),
-            cost=found.cost,
+            block=best[0].astype(np.float64),
+            cost=cost,
             cost_by_iteration=found.cost_by_iteration,
             trace=imagination.trace(),
-            predicted_end=imagination.best_states()[0],
-            predicted_reply=imagination.best_reply(),
+            predicted_end=imagination.best_states(number)[0],
+            predicted_reply=imagination.best_reply(number),
             warm_start=np.concatenate([found.mean[1:], np.zeros_like(found.mean[:1])]),
             seconds=time.perf_counter() - started,
         )
@@ -200,6 +207,11 @@ def plain_settings(budget: Budget | None = None) -> dict[str, Any]:
     return {"budget": budget or Budget()}
 
 
+def goal_settings(budget: Budget | None = None) -> dict[str, Any]:
+    """The published search and budget at a cost that knows of the goal alone, for ablations."""
+    return {"cost": goal_cost, "budget": budget or Budget()}
+
+
 def margin_settings(budget: Budget | None = None) -> dict[str, Any]:
     """The published search at the cost that decides a match, and with more to look at."""
     return {"cost": margin_cost, "budget": budget or Budget(candidates=256, iterations=8)}
@@ -214,6 +226,7 @@ def reply_settings(budget: Budget | None = None) -> dict[str, Any]:
 #: What the planners of the game are, by the end of their names.
 SETTINGS: dict[str, Callable[[Budget | None], dict[str, Any]]] = {
     "": plain_settings,
+    "-goal": goal_settings,
     "-margin": margin_settings,
     "-reply": reply_settings,
 }

@@ -83,12 +83,14 @@ class SearchResult:
         cost: what it costs.
         cost_by_iteration: (I,) the lowest cost known after each iteration; never rises, unless costs move.
         mean: (H, 5, 2) centre of the last elites, to warm-start another search with.
+        last: the iteration that it ended with.
     """
 
     best: FloatArray
     cost: float
     cost_by_iteration: Array
     mean: FloatArray
+    last: Iteration
 
 
 def cross_entropy_search(
@@ -135,18 +137,19 @@ def cross_entropy_search(
             candidates[0] = best
         elif proposals is not None:
             candidates[: len(proposals)] = _checked_proposals(proposals, candidates.shape)
-        costs = _checked_costs(evaluate(candidates), budget.candidates)
+        costs = checked_costs(evaluate(candidates), budget.candidates)
         order = np.argsort(costs, kind="stable")
         if costs_move or costs[order[0]] < best_cost:
             best, best_cost = candidates[order[0]].copy(), float(costs[order[0]])
         lowest.append(best_cost)
+        iteration = Iteration(index, candidates, costs, mean, std)
         if on_iteration is not None:
-            on_iteration(Iteration(index, candidates, costs, mean, std))
+            on_iteration(iteration)
         elites = candidates[order[: budget.elites]]
         mean, std = elites.mean(axis=0), np.maximum(elites.std(axis=0), smallest)
         if budget.seconds is not None and time.perf_counter() - started >= budget.seconds:
             break
-    return SearchResult(best, best_cost, np.array(lowest), mean)
+    return SearchResult(best, best_cost, np.array(lowest), mean, iteration)
 
 
 def _checked_start(warm_start: NDArray[np.floating], shape: tuple[int, ...]) -> FloatArray:
@@ -161,7 +164,12 @@ def _checked_proposals(proposals: FloatArray, shape: tuple[int, ...]) -> FloatAr
     return np.asarray(np.clip(proposals, -1.0, 1.0), dtype=np.float32)
 
 
-def _checked_costs(costs: Array, count: int) -> Array:
+def checked_costs(costs: Array, count: int) -> Array:
+    """Costs as they are, if they are ``count`` finite numbers.
+
+    Raises:
+        ValueError: they are not.
+    """
     costs = np.asarray(costs, dtype=np.float64)
     if costs.shape != (count,):
         raise ValueError(f"{count} candidates have costs of shape ({count},), got {costs.shape}")

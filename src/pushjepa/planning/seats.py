@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pushjepa.planning.advice import FILE, Advice, Prior, Value
+from pushjepa.planning.guard import Guard
 from pushjepa.planning.policies import SETTINGS, PlanningPolicy, oracle
 from pushjepa.planning.search import Budget
 from pushjepa.relay.contract import Policy, Side
@@ -20,8 +21,9 @@ JEPAS, ORACLES = (tuple(kind + end for end in SETTINGS) for kind in ("jepa", "or
 PLANNERS = (*JEPAS, *ORACLES)  #: those that search: with the world model, with the true simulator
 PLAYERS = (*PLANNERS, *OPPONENTS)  #: names that :func:`make_policy` knows
 ADVISED = ("prior", "value")  #: what a planner's name may end with, after a plus each
+GUARDED = "guard"  #: likewise, for one that judges its best plans again
 
-_PLANNER = re.compile(r"(?P<base>[a-z-]+)(@(?P<candidates>[0-9]+)x(?P<iterations>[0-9]+))?(?P<advice>(\+[a-z]+)*)")
+_PLANNER = re.compile(r"(?P<base>[a-z-]+)(@(?P<candidates>[0-9]+)x(?P<iterations>[0-9]+))?(?P<ends>(\+[a-z]+)*)")
 
 
 class PlayerName(NamedTuple):
@@ -31,11 +33,13 @@ class PlayerName(NamedTuple):
         base: one of ``PLAYERS``, or the whole name where it is none.
         advice: what it is advised by, of ``ADVISED``.
         budget: of its search; None for its own.
+        guarded: whether its best plans are judged again before one is played.
     """
 
     base: str
     advice: tuple[str, ...] = ()
     budget: Budget | None = None
+    guarded: bool = False
 
 
 def read_player(name: str) -> PlayerName:
@@ -47,11 +51,12 @@ def read_player(name: str) -> PlayerName:
     found = _PLANNER.fullmatch(name)
     if found is None or found["base"] not in PLANNERS:
         return PlayerName(name)
-    advice = tuple(found["advice"].split("+")[1:])
-    if not set(advice) <= set(ADVISED) or len(set(advice)) < len(advice):
+    ends = found["ends"].split("+")[1:]
+    if not set(ends) <= {*ADVISED, GUARDED} or len(set(ends)) < len(ends):
         return PlayerName(name)
+    advice = tuple(end for end in ends if end != GUARDED)
     budget = None if found["candidates"] is None else Budget(int(found["candidates"]), int(found["iterations"]))
-    return PlayerName(found["base"], advice, budget)
+    return PlayerName(found["base"], advice, budget, GUARDED in ends)
 
 
 def needs_model(name: str) -> bool:
@@ -73,7 +78,7 @@ def check_player(name: str) -> None:
     if read_player(name).base not in PLAYERS and ":" not in name:
         raise ValueError(
             f"unknown player {name!r}; choose one of {', '.join(PLAYERS)}, or package.module:factory "
-            "(a jepa or an oracle may have a budget, @96x6 is 96 candidates x 6 iterations, and +prior, +value or both)"
+            "(a jepa or an oracle may have a budget, @96x6 is 96 candidates x 6 iterations, and +prior, +value, +guard)"
         )
 
 
@@ -104,10 +109,11 @@ def make_policy(
     side = check_side(side)
     stage = get_stage(stage) if isinstance(stage, str) else stage
     check_player(name)
-    base, advised_by, own_budget = read_player(name)
+    base, advised_by, own_budget, guarded = read_player(name)
     if base in PLANNERS:
         settings = SETTINGS[base.removeprefix("jepa").removeprefix("oracle")](own_budget or budget)
         settings |= {part: _advice_of(name, advice, part) for part in advised_by}
+        settings |= {"guard": Guard()} if guarded else {}
         if base in ORACLES:
             return oracle(side, stage, **settings)
         if model is None:

@@ -1,7 +1,8 @@
-"""Opponents for tests of generalisation: written after the bundled weights were frozen, and used for nothing else.
+"""Opponents for tests of generalisation, used for nothing else.
 
-No data is generated with them, no weight is trained and no planner is tuned against them; keep it so. Each takes a
-seat by its name: ``pushjepa match --p1 jepa-reply --p2 pushjepa.relay.strangers:Bull``.
+No data is generated with them, no weight is trained and no planner is tuned against them; keep it so. The first three
+are older than the bundled weights, the other three were written once those were frozen. Each takes a seat by its name:
+``pushjepa match --p1 jepa-reply --p2 pushjepa.relay.strangers:Bull``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pushjepa.physics import constants as c
 from pushjepa.physics.geometry import Array
 from pushjepa.relay.contract import Observation, Side, StateView
 from pushjepa.relay.footwork import STRIDE, block_boxes, find_way, pace, stage_boxes
-from pushjepa.relay.rules import check_side
+from pushjepa.relay.rules import check_side, other
 from pushjepa.relay.stages import Stage
 
 _RUN_UP = 70.0  # px from the block's centre at which the bull turns to charge
@@ -23,6 +24,7 @@ _LANE = 35.0  # px off the line through block and goal that still count as behin
 _GUARD = 75.0  # px from the block's centre at which the keeper stands
 _NUDGE = 90.0  # px: nearer to the block than that the nudger pushes, at this speed
 _GENTLE = 0.45
+_ARM = 28.0  # px beside the block's centre at which the spinner pushes
 
 
 class _Stranger(ABC):
@@ -51,17 +53,20 @@ class _Stranger(ABC):
         boxes = (*block_boxes(np.array([*view.block, view.angle])), *self._walls)
         return pace(find_way(me, np.clip(spot, low, high), boxes, ()), np.zeros(2) if then is None else then)
 
+    def _charge(self, me: Array, mark: Array, ahead: Array, view: StateView) -> Array:
+        """Straight through a mark (2,) along ``ahead`` (2,), a unit vector, from a run-up behind it."""
+        gap = mark - me
+        along, aside = float(gap @ ahead), abs(float(ahead[0] * gap[1] - ahead[1] * gap[0]))
+        if along > 0.0 and aside < _LANE:
+            return pace(np.stack([me, mark]), c.TURN_STEPS * STRIDE * ahead)
+        return self._walk(me, mark - _RUN_UP * ahead, view, 3 * STRIDE * ahead)
+
 
 class Bull(_Stranger):
     """Takes a run-up behind the block and charges straight through its centre at its goal; looks at no angle."""
 
     def _move(self, me: Array, block: Array, goals: Array, view: StateView) -> Array:
-        ahead = _towards(block, goals[0])
-        gap = block - me
-        along, aside = float(gap @ ahead), abs(float(ahead[0] * gap[1] - ahead[1] * gap[0]))
-        if along > 0.0 and aside < _LANE:
-            return pace(np.stack([me, block]), c.TURN_STEPS * STRIDE * ahead)
-        return self._walk(me, block - _RUN_UP * ahead, view, 3 * STRIDE * ahead)
+        return self._charge(me, block, _towards(block, goals[0]), view)
 
 
 class Keeper(_Stranger):
@@ -94,6 +99,33 @@ class Nudger(_Stranger):
         push[axis] = np.sign(wanted[axis])
         push[1 - axis] = np.clip(gap[1 - axis] / _NUDGE, -1.0, 1.0)
         return np.tile(_GENTLE * push, (c.TURN_STEPS, 1))
+
+
+class Spinner(_Stranger):
+    """Charges past the block's centre, on whichever side it is already, so that the block turns as it goes home."""
+
+    def _move(self, me: Array, block: Array, goals: Array, view: StateView) -> Array:
+        ahead = _towards(block, goals[0])
+        beside = np.array([-ahead[1], ahead[0]])
+        return self._charge(me, block + np.copysign(_ARM, (me - block) @ beside) * beside, ahead, view)
+
+
+class Bishop(_Stranger):
+    """Pushes along diagonals only, at the speed that they allow: towards its goal, up or down as the goal lies."""
+
+    def _move(self, me: Array, block: Array, goals: Array, view: StateView) -> Array:
+        wanted = goals[0] - block
+        return self._charge(me, block, np.copysign(np.sqrt(0.5), wanted), view)
+
+
+class Marker(_Stranger):
+    """Gets between the other agent and the block, and charges where it is the nearer of the two."""
+
+    def _move(self, me: Array, block: Array, goals: Array, view: StateView) -> Array:
+        rival = np.array(getattr(view, other(self.side)))
+        if np.hypot(*(block - me)) <= np.hypot(*(block - rival)):
+            return self._charge(me, block, _towards(block, goals[0]), view)
+        return self._walk(me, block + _GUARD * _towards(block, rival), view)
 
 
 def _towards(start: Array, end: Array) -> Array:

@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from pushjepa.physics.constants import BOARD_CENTRE
 from pushjepa.runtime.contract import Context, FloatArray, ModelSpec
 
+#: Of places in px that are read from a latent; seeing is several times coarser. What is finer is how near anchor and
+#: float32 come to what was imagined, and would tell apart what is the same.
+DECIMALS = 2
+
 
 class Backend(ABC):
     """A one-token world model whose five functions are computed somewhere.
@@ -107,10 +111,12 @@ class Backend(ABC):
         return out
 
     def decode(self, latents: FloatArray) -> NDArray[np.float64]:
-        """Latents (..., 1, D) to states (..., 7): board px, and the angle in radians."""
+        """Latents (..., 1, D) to states (..., 7): board px, to ``DECIMALS``, and the angle in radians."""
         lead = latents.shape[:-2]
         flat = np.ascontiguousarray(latents.reshape(-1, self.spec.width), dtype=np.float32)
-        return _states(self._decode(flat)).reshape(*lead, 7)
+        states = _states(self._decode(flat))
+        states[:, :6] = states[:, :6].round(DECIMALS)
+        return states.reshape(*lead, 7)
 
     def foresee(
         self,

@@ -151,7 +151,8 @@ def phase_table(preset: Preset) -> str:
 
 def _kind(phase: PhaseConfig) -> str:
     """A phase's kind and what is special about it."""
-    special = {"unroll frozen": phase.frozen_unroll, "without actions": phase.action_free}
+    special = {"encoder frozen": phase.frozen_encoder, "unroll frozen": phase.frozen_unroll}
+    special |= {"without actions": phase.action_free}
     special[f"{phase.rollout} turns ahead"] = phase.rollout > 1
     special[f"goals up to {phase.reach} steps ahead"] = phase.kind == "prior"
     return ", ".join([phase.kind, *(words for words, holds in special.items() if holds)])
@@ -192,7 +193,7 @@ def _norms(phase: PhaseConfig, preset: Preset) -> str:
 
 def _shapes_latents(phase: PhaseConfig, preset: Preset) -> bool:
     """Whether the phase trains what latents come from; the peer's projector learns on cached tokens too."""
-    return preset.task == "peer" or phase.kind in ("scenes", "joint")
+    return preset.task == "peer" or (phase.kind in ("scenes", "joint") and not phase.frozen_encoder)
 
 
 def metric_table(metrics: Mapping[str, Mapping[str, float]]) -> str:

@@ -254,12 +254,28 @@ class GamePhase(Phase[JEPA]):
 
 
 class ScenesPhase(GamePhase):
-    """Encoder, projector and state head on single frames of random scenes."""
+    """Encoder, projector and heads on single frames of random scenes; with ``frozen_encoder`` the heads alone."""
+
+    def __init__(self, model: JEPA, phase: PhaseConfig, loss: LossWeights, seed: int) -> None:
+        super().__init__(model, phase, loss, seed)
+        self.resting = [model.encoder, model.projector] if phase.frozen_encoder else []
+        if self.resting:
+            model.requires_grad_(False)
+            for head in (model.head, model.scene):
+                head.requires_grad_(True)
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        for module in self.resting:  # BatchNorm, too, sees as it will at play
+            module.eval()
 
     def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
         latents = self.model.glance(batch.frames)
-        state = self.state_loss(latents, batch.states)
-        stage = self.stage_loss(latents, batch.stage)
+        state, stage = self.state_loss(latents, batch.states), self.stage_loss(latents, batch.stage)
+        if self.resting:
+            # Unweighed: the two heads share nothing, and a preset whose other phases know no states has weight 0.
+            self.log_dict({"train_state": state, "train_stage": stage}, prog_bar=True)
+            return state + stage
         sigreg = self.regulariser(latents)
         self.log_dict({"train_state": state, "train_stage": stage, "train_sigreg": sigreg}, prog_bar=True)
         return self.weights.state * state + self.weights.stage * stage + self.sigreg_weight() * sigreg

@@ -81,6 +81,7 @@ class PhaseConfig:
         clip: largest gradient norm.
         sigreg: SIGReg's weight in this phase; None for the preset's.
         frozen_norm: whether BatchNorm uses, and keeps, the statistics it has.
+        frozen_encoder: the game's ``scenes`` only: encoder and projector rest, and the heads learn to read them.
         blur: ``turns``, ``prior``, ``laws`` and ``glimpses`` only: largest standard deviation, px, of a state as frames
             show it (``glimpses``: as a glance at them does).
         flip: the game's ``turns``: show each turn upside down with even chance; Push-T's ``turns``, ``prior`` and
@@ -118,6 +119,7 @@ class PhaseConfig:
     clip: float = 1.0
     sigreg: float | None = None
     frozen_norm: bool = False
+    frozen_encoder: bool = False
     blur: float = 1.5
     flip: bool = False
     rollout: int = 1
@@ -174,9 +176,8 @@ class PhaseConfig:
 
     def _check_kind(self) -> None:
         """Refuse what a phase of this kind would not heed."""
-        if self.kind in ("glimpses", "substeps", "turns", "latents", "prior", "laws") and (
-            self.sigreg is not None or self.frozen_norm
-        ):
+        rests = self.frozen_encoder or self.kind in ("glimpses", "substeps", "turns", "latents", "prior", "laws")
+        if rests and (self.sigreg is not None or self.frozen_norm):
             raise ValueError(f"phase {self.kind}: the encoder rests, so sigreg and frozen_norm mean nothing")
         if self.kind == "looks" and self.sigreg is not None:
             raise ValueError("phase looks: it learns the first encoder's latents, so sigreg means nothing")
@@ -187,6 +188,7 @@ class PhaseConfig:
             raise ValueError("phase looks: played is a share of states of branches; give both or neither")
         for name, kinds in (
             ("flip", ("turns", "prior", "laws")),
+            ("frozen_encoder", ("scenes",)),
             ("frozen_unroll", ("latents",)),
             ("eventful", ("substeps", "laws")),
             ("branches", BRANCHING),
@@ -230,8 +232,8 @@ class Preset:
             raise ValueError(f"preset {self.name}: blocked, jostled and eventful are for the game only")
         if self.task == "pusht" and any(p.kind == "substeps" for p in self.phases):
             raise ValueError(f"preset {self.name}: the phase substeps is for the game only")
-        if self.task == "pusht" and any(p.rollout > 1 for p in self.phases):
-            raise ValueError(f"preset {self.name}: rollout is for the game only")
+        if self.task == "pusht" and any(p.rollout > 1 or p.frozen_encoder for p in self.phases):
+            raise ValueError(f"preset {self.name}: rollout and frozen_encoder are for the game only")
         only = any(p.masked or p.action_free or p.memory_rate or p.branches for p in self.phases)
         if self.task == "relay" and (priors or only):
             raise ValueError(
@@ -272,9 +274,10 @@ class Preset:
 
     def needs_start(self) -> bool:
         """Whether a part that a phase or a player looks through would be left as it was drawn at random."""
-        kinds = [phase.kind for phase in self.phases]
+        kinds = ["frozen scenes" if phase.frozen_encoder else phase.kind for phase in self.phases]
         rests = {
             "latents": ("scenes", "joint"),
+            "frozen scenes": ("scenes", "joint"),
             "glimpses": ("joint", "latents"),  # which train the anchor that writes them down
             "looks": ("scenes", "joint"),
             "laws": ("joint", *_UNROLLING),
@@ -314,7 +317,9 @@ def with_defaults(found: Mapping[str, Any], preset: Preset) -> dict[str, Any]:
         found: the older one.
         preset: what it is compared with; the model's defaults are those of its architecture.
     """
-    records = {"model": asdict(type(preset.model)()), "loss": asdict(LossWeights())}
+    known = {f.name for f in fields(preset.model)}
+    model = {name: value for name, value in dict(found.get("model", {})).items() if name in known}
+    records = {"model": type(preset.model).from_dict(model).to_dict(), "loss": asdict(LossWeights())}
     phase = {f.name: f.default for f in fields(PhaseConfig) if f.default is not MISSING}
     filled = {"task": preset.task, "changes": ()} | dict(found)
     filled |= {name: defaults | filled.get(name, {}) for name, defaults in records.items()}

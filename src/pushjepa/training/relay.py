@@ -41,7 +41,7 @@ class RelayTask:
         if self.config.unroll_hidden and self.stores[0].recipe.acting == "step":
             raise ValueError(
                 f"the episodes in {data[0]} alternate at every step: the step unroll knows one actor a turn; use "
-                "--set model.unroll_hidden=0 and leave out all that needs the unroll (docs/data.md has the command)"
+                "--set model.unroll_hidden=0 and leave out all that needs the unroll, as the preset plain does"
             )
 
     def _check_rollout(self, folder: Path) -> None:
@@ -98,6 +98,8 @@ def load_weights(model: JEPA, folder: Path, *, looks: bool = True) -> None:
     config = read_config(folder, weights_only=True)
     verify(folder, config, weights_only=True)
     sizes, wanted = ModelConfig.from_dict(config["model"]).to_dict(), model.config.to_dict()
+    for name in ("unroll_still", "anchor_steps"):  # what is made of weights, not which there are
+        sizes[name] = wanted[name]
     added: dict[str, Tensor] = {}
     lacking = (("glimpse_hidden", "glimpses.", True), ("laws", "unroll.laws.", True), ("visible", "second.", looks))
     for size, part, may_lack in lacking:
