@@ -31,9 +31,9 @@ from pushjepa.server.roster import OFFERS
 
 HELD_OUT_FROM = 1_000_000  # first seed of the matches that are measured on
 # How often these are drawn, beside 1 for the others: they take their time.
-SEARCHING = {"jepa": 0.5, "jepa-margin": 0.25, "jepa-reply": 0.25, "oracle": 0.5}
+SEARCHING = {"jepa": 0.5, "jepa-margin": 0.5, "jepa-reply": 0.25, "oracle": 0.5}
 #: Smaller searches than the server's.
-SMALLER = {"oracle": Budget(32, 3), "jepa-margin": Budget(96, 6), "jepa-reply": Budget(32, 4)}
+SMALLER = {"oracle": Budget(32, 3), "jepa-reply": Budget(32, 4)}
 PLAYERS = tuple(offer.name for offer in OFFERS)
 
 

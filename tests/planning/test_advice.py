@@ -16,6 +16,7 @@ from pushjepa.planning import (
     find_advice,
     make_policy,
     margin_cost,
+    near_cost,
     needs_advice,
     needs_model,
 )
@@ -29,6 +30,7 @@ from pushjepa.planning.advice import (
     margin,
     outputs_of_prior,
     save_advice,
+    value_cost,
 )
 from pushjepa.relay import STAGES, Match, MatchSetup
 from pushjepa.relay.stages import Stage
@@ -217,7 +219,7 @@ def test_the_value_is_asked_for_who_plans_about_the_end_of_what_is_imagined(
         if latents.shape[0] == len(value.asked[0][0]):  # not the opponent's own search
             assert len(model.actors[which]) == turns_left - after
     sign = 1.0 if side == "p1" else -1.0
-    assert -plan.cost <= (sign * ends[:, 4]).max()  # less a little for the distance to the block
+    assert -plan.cost <= (sign * ends[:, 4]).max()  # less what the agent's place costs
 
 
 @pytest.mark.parametrize(
@@ -240,6 +242,13 @@ def test_where_the_match_ends_the_margin_itself_counts(options, turns_left):
     assert not told.value.asked
     assert np.array_equal(ours.block, theirs.block)
     assert ours.cost == theirs.cost
+
+
+def test_a_value_takes_the_place_of_the_lead_alone():
+    goals, latents = ((422.0, 256.0), (90.0, 256.0)), np.zeros((1, 1, 1, 7), np.float32)
+    states = np.array([[[260.0, 276.0, 0.0, 0.0, 300.0, 256.0, 0.0]]])  # p1 20 px above where it would push from
+    assert value_cost(ToldValue(), "p1", goals, 3)(states, latents) == pytest.approx([-300.0 + 0.4 * 20.0])
+    assert value_cost(ToldValue(), "p1", goals, 0)(states, latents) == pytest.approx([122.0 - 210.0 + 0.4 * 20.0])
 
 
 @pytest.mark.parametrize(
@@ -305,7 +314,7 @@ def test_without_advice_the_plan_is_what_it_was():
         -0.7261908,
     ]
     assert player.act(observation(2), np.random.default_rng(4)).ravel() == pytest.approx(plain, abs=1e-6)
-    player = PlanningPolicy(CarryModel(), "p2", margin_cost, Budget(8, 2), own_turns=2, opponent=Opponent())
+    player = PlanningPolicy(CarryModel(), "p2", near_cost, Budget(8, 2), own_turns=2, opponent=Opponent())
     deep = [-0.946443, -0.4875428, 0.6615505, -0.6054457, 1.0, -0.5039881, -1.0, -1.0, 0.7780436, -0.1230451]
     assert player.act(observation(3, "p2"), np.random.default_rng(4)).ravel() == pytest.approx(deep, abs=1e-6)
 

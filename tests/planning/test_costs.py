@@ -3,7 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pushjepa.planning import AgentToBlock, BlockToGoal, WeightedSum, goal_cost, push_cost
+from pushjepa.planning import (
+    AgentBehindBlock,
+    AgentToBlock,
+    BlockToGoal,
+    WeightedSum,
+    goal_cost,
+    margin_cost,
+    near_cost,
+    push_cost,
+)
 
 LATENTS = np.zeros((2, 2, 1, 4), dtype=np.float32)
 
@@ -25,6 +34,32 @@ def test_block_to_goal_measures_the_end(states):
 def test_agent_to_block_takes_the_agent_of_its_side(states):
     assert AgentToBlock("p1")(states, LATENTS) == pytest.approx([np.hypot(90, 90), 5.0])
     assert AgentToBlock("p2")(states, LATENTS) == pytest.approx([4.0, 100.0])
+
+
+def test_agent_behind_block_takes_the_far_side_from_the_goal(states):
+    states[:, 1, :4] = [60, 100, 140, 130]
+    # Pushed to the right, one stands on the left of (100, 100): at (60, 100); to the left, at (140, 100).
+    assert AgentBehindBlock("p1", (422.0, 100.0))(states, LATENTS) == pytest.approx([0.0, 0.0])
+    assert AgentBehindBlock("p2", (10.0, 100.0))(states, LATENTS) == pytest.approx([30.0, 30.0])
+    assert AgentBehindBlock("p1", (422.0, 100.0), reach=10.0)(states, LATENTS) == pytest.approx([30.0, 30.0])
+
+
+def test_behind_a_block_at_the_wall_is_where_an_agent_can_stand(states):
+    states[:, 1] = [20, 256, 0, 0, 30, 256, 0.0]
+    assert AgentBehindBlock("p1", (422.0, 256.0))(states, LATENTS) == pytest.approx([0.0, 0.0])
+
+
+def test_behind_a_block_in_its_goal_is_its_centre(states):
+    states[:, 1] = [100, 103, 0, 0, 100, 100, 0.0]
+    assert AgentBehindBlock("p1", (100.0, 100.0))(states, LATENTS) == pytest.approx([3.0, 3.0])
+
+
+def test_the_margin_costs_weigh_both_goals_and_the_place_of_the_agent(states):
+    goals = ((400.0, 100.0), (40.0, 100.0))
+    lead = 300.0 - 60.0
+    away = AgentBehindBlock("p1", goals[0])(states, LATENTS)
+    assert margin_cost("p1", goals)(states, LATENTS) == pytest.approx(lead + 0.4 * away)
+    assert near_cost("p1", goals)(states, LATENTS) == pytest.approx([lead + 0.2 * np.hypot(90, 90), lead + 1.0])
 
 
 def test_costs_add_and_weigh(states):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pushjepa.planning import Budget, Opponent, PlanningPolicy, make_policy, margin_cost
+from pushjepa.planning import Budget, Opponent, PlanningPolicy, make_policy, near_cost
 from pushjepa.planning.guard import Guard
 from pushjepa.planning.search import Iteration
 from pushjepa.relay import Match, MatchSetup
@@ -70,8 +70,8 @@ def test_a_plan_tells_of_the_one_that_is_played(options):
     assert isinstance(oracle, PlanningPolicy)
     plans = []
     for guard in (None, Guard(10, 3, 0.8)):
-        player = PlanningPolicy(
-            oracle.model, match.to_move, margin_cost, Budget(12, 2), sees="state", guard=guard, **options
+        player = PlanningPolicy(  # at this cost, on these draws, the guard prefers another plan than the cheapest
+            oracle.model, match.to_move, near_cost, Budget(12, 2), sees="state", guard=guard, **options
         )
         plans.append(player.plan(match.observation(player), np.random.default_rng(1)))
     cheapest, guarded = plans

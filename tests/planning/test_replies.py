@@ -165,14 +165,6 @@ def test_the_trace_tells_the_likeliest_future(rng):
     assert plan.trace.block_paths[-1, best, 1:3, 0] == pytest.approx([pushed, answered], abs=0.01)
 
 
-def test_the_margin_cost_weighs_both_goals():
-    states = np.tile(START.astype(float), (2, 1, 1))
-    states[1, 0, 4] += 50.0
-    costs = margin_cost("p1", ((422.0, 256.0), (90.0, 256.0)))(states, np.zeros((2, 1, 1, 7), np.float32))
-    agent = np.hypot(156.0, 156.0), np.hypot(206.0, 156.0)
-    assert costs == pytest.approx([0.2 * agent[0], 0.2 * agent[1] - 100.0])
-
-
 @pytest.mark.parametrize(
     "options",
     [{"kept": 0}, {"kept": 48}, {"recent": -1}, {"temperature": 0.0}, {"doubt": 0.0}, {"still": 1.5}],

@@ -13,6 +13,7 @@ from pushjepa.planning import (
     goal_cost,
     make_policy,
     margin_cost,
+    near_cost,
     needs_advice,
     needs_model,
     push_cost,
@@ -65,7 +66,7 @@ def test_a_stranger_takes_a_seat(strangers):
     [
         (
             "nobody",
-            "choose one of jepa, jepa-goal, jepa-margin, jepa-reply, oracle, oracle-goal, oracle-margin, oracle-reply,",
+            "choose one of jepa, jepa-goal, jepa-near, jepa-margin, jepa-reply, oracle, oracle-goal, oracle-near,",
         ),
         ("jepa", "needs a world model"),
         ("no_such_module:factory", "cannot import 'no_such_module'"),
@@ -89,12 +90,19 @@ def test_a_bad_seat_or_stage_is_refused():
         make_policy("passive", "p1", "moon")
 
 
+def test_near_is_margin_but_for_its_cost():
+    near, margin = (make_policy(name, "p1", "open") for name in ("oracle-near", "oracle-margin"))
+    assert isinstance(near, PlanningPolicy)
+    assert near.cost is near_cost
+    assert (near.budget, near.own_turns, near.opponent) == (margin.budget, margin.own_turns, margin.opponent)
+
+
 def test_margin_plans_one_turn_at_the_cost_that_decides_a_match():
     plain, margin = (make_policy(name, "p1", "open") for name in ("oracle", "oracle-margin"))
     assert isinstance(margin, PlanningPolicy)
     assert (plain.cost, margin.cost) == (push_cost, margin_cost)
     assert (margin.own_turns, margin.opponent, margin.sees) == (plain.own_turns, plain.opponent, plain.sees)
-    assert (margin.budget.candidates, margin.budget.iterations) == (256, 8)
+    assert margin.budget == plain.budget
     assert needs_model("jepa-margin")
     assert not needs_advice("jepa-margin")
 

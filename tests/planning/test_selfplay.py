@@ -13,7 +13,8 @@ from pushjepa.relay import MATCH_TURNS
 from pushjepa.runtime.checkpoint import WEIGHTS, file_digest, resolve
 
 TINY = {"seed": 3, "stages": ["pillars"], "budget": Budget(8, 3), "asked": 7}
-MATCHES = len(OPPONENTS_OF_EXPERIENCE)
+OPPONENTS = ("jepa", *OPPONENTS_OF_EXPERIENCE)
+MATCHES = len(OPPONENTS)
 COLUMNS = ("stage", "states", "actors", "blocks", "plans", "asked", "players")
 
 
@@ -35,7 +36,7 @@ def test_what_is_recorded(experience):
     assert experience.states.shape == (MATCHES, MATCH_TURNS + 1, 7)
     assert experience.asked.shape == (MATCHES, MATCH_TURNS, 7, TURN_STEPS, 2)
     opponents = [set(pair) - {"jepa"} or {"jepa"} for pair in experience.players.tolist()]
-    assert opponents == [{name} for name in OPPONENTS_OF_EXPERIENCE]
+    assert opponents == [{name} for name in OPPONENTS]
 
 
 def test_the_model_searches_every_turn_and_plays_its_own(experience):
@@ -51,6 +52,14 @@ def test_no_match_and_no_turn_comes_twice(experience):
     assert len(np.unique(experience.states[:, 0], axis=0)) == MATCHES
     asked = experience.asked.reshape(MATCHES * MATCH_TURNS, -1)
     assert len(np.unique(asked, axis=0)) == len(asked)
+
+
+def test_another_player_searches_at_its_own_cost(experience):
+    other = gather(None, 1, **TINY, workers=1, player="jepa-margin")
+    assert other.players.tolist() == [["jepa-margin", "jepa-margin"]]
+    assert (other.about["player"], other.about["opponents"][0]) == ("jepa-margin", "jepa-margin")
+    assert np.array_equal(other.states[0, 0], experience.states[0, 0])
+    assert not np.array_equal(other.plans[0], experience.plans[0])
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -73,6 +82,8 @@ def test_another_seed_starts_elsewhere(experience):
         ({"seed": -1}, "seed must not be negative"),
         ({"stages": ["moon"]}, "unknown stage 'moon'"),
         ({"stages": []}, "each stage once"),
+        ({"player": "shove"}, "'shove' gathers no experience"),
+        ({"player": "jepa+prior"}, "'jepa\\+prior' gathers no experience"),
         ({"asked": 25}, "1 to 24 candidates"),
         ({"budget": Budget(8, 3, seconds=1.0)}, "depends on the machine"),
         ({"workers": 0}, "workers must be at least 1"),
@@ -91,7 +102,8 @@ def test_it_says_how_it_came_about(experience):
         "candidates": 8,
         "iterations": 3,
         "asked": 7,
-        "opponents": list(OPPONENTS_OF_EXPERIENCE),
+        "player": "jepa",
+        "opponents": list(OPPONENTS),
         "oracle": {"candidates": ORACLE_BUDGET.candidates, "iterations": ORACLE_BUDGET.iterations},
     }
 
@@ -104,9 +116,10 @@ def test_what_is_loaded_is_what_was_played(experience, tmp_path):
 def test_from_the_command_line(command, monkeypatch, tmp_path):
     monkeypatch.setattr("pushjepa.planning.selfplay.OPPONENTS_OF_EXPERIENCE", ("shove",))
     file, store = str(tmp_path / "experience.npz"), str(tmp_path / "store")
-    made = ["selfplay", "--matches", "2", "--stage", "gate", "--workers", "1", "--out", file]
+    made = ["selfplay", "--player", "jepa-near", "--matches", "2", "--stage", "gate", "--workers", "1", "--out", file]
     assert command(*made)[0] == 0
     code, _, err = command(*made)
     assert (code, "exists already; choose another file" in err) == (2, True)
     assert command("generate", "--visited", file, "--episodes", "2", "--workers", "1", "--out", store)[0] == 0
+    assert Experience.load(tmp_path / "experience.npz").players[0].tolist() == ["jepa-near", "jepa-near"]
     assert EpisodeStore(store).recipe.stages == ("gate",)

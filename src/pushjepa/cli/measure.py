@@ -25,9 +25,9 @@ from pushjepa.cli.common import (
 
 Row = Mapping[str, Any]
 _PLAYERS = (
-    "jepa, jepa-goal, jepa-margin, jepa-reply, oracle, oracle-goal, oracle-margin, oracle-reply (each also with a "
-    "budget, @96x6, +prior and +value if the model has advice, and +guard), random, passive, chase_t, adversarial, "
-    "shove, or package.module:factory"
+    "jepa, jepa-goal, jepa-near, jepa-margin, jepa-reply (each also with a budget, @96x6, +prior and +value if the "
+    "model has advice, and +guard), oracle and so on likewise, random, passive, chase_t, adversarial, shove, or "
+    "package.module:factory"
 )
 
 
@@ -149,6 +149,9 @@ def _errors(row: Row, prefix: str) -> list[str]:
 
 
 def bench(
+    player: Annotated[
+        list[str] | None, typer.Option(help="A planner, as in `pushjepa match`; repeat to compare (default: jepa).")
+    ] = None,
     turns: Annotated[int, typer.Option(min=1, help="Turns planned in each run, after a warm-up.")] = 50,
     runs: Annotated[int, typer.Option(min=1, help="How often; the median run counts.")] = 3,
     seed: SeedOption = 0,
@@ -158,24 +161,45 @@ def bench(
     device: DeviceOption = "cpu",
     json: JsonOption = None,
 ) -> None:
-    """Time the planning of a turn, beside the machine's rate of matrix products."""
+    """Time the planning of a turn, one player after the other in each run, beside the machine's matrix products."""
+    from pushjepa.evaluation.match_play import ModelOptions
     from pushjepa.evaluation.speed import measure_planning
+    from pushjepa.planning import make_planner, needs_advice
     from pushjepa.relay import get_stage
-    from pushjepa.runtime import load_model
 
-    get_stage(stage)
-    loaded = load_model(model, threads=threads, device=device)
-    rows = []
+    options = ModelOptions(model=model, threads=threads, device=device)
+    loaded = options.load()
+    names = tuple(dict.fromkeys(player or ["jepa"]))
+    advice = {name: options.load_advice() if needs_advice(name) else None for name in names}
+    for name in names:  # a name that is no planner's is refused before any is timed
+        make_planner(name, "p1", get_stage(stage), model=loaded, advice=advice[name])
+    rows: list[Row] = []
     for run in range(runs):
-        with progress_bar(f"run {run + 1} of {runs}") as report:
-            rows.append({"run": run} | measure_planning(loaded, stage=stage, turns=turns, seed=seed, progress=report))
-    first = rows[0]
-    table = Table(title=f"Planning a turn: {first['candidates']} candidates, {first['iterations']} iterations, {stage}")
-    for name in ("run", "turns", "median ms", "95% ms", "machine GFLOP/s"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        figures = (f"{row[name]:.0f}" for name in ("plan_ms_median", "plan_ms_p95", "matmul_gflops"))
-        table.add_row(str(row["run"] + 1), str(row["n"]), *figures)
-    console.print(table)
-    console.print(f"median run: {median(row['plan_ms_median'] for row in rows):.0f} ms a turn")
+        for name in names:
+            with progress_bar(f"run {run + 1} of {runs}, {name}") as report:
+                row = measure_planning(
+                    loaded, player=name, advice=advice[name], stage=stage, turns=turns, seed=seed, progress=report
+                )
+            rows.append({"run": run} | row)
     _write(json, seed, rows)
+    print_bench(rows)
+
+
+def print_bench(rows: Sequence[Row]) -> None:
+    """One line per player: medians over the runs, and the ratio to the first player's median within the same run."""
+    first, runs = rows[0], rows[-1]["run"] + 1
+    table = Table(title=f"Planning a turn on {first['stage']}, {first['n']} turns a run, {runs} runs")
+    for name in ("player", "budget", "median ms", "95% ms", "times the first"):
+        table.add_column(name, justify="left" if name == "player" else "right")
+    medians: dict[str, list[float]] = {}
+    for row in rows:
+        medians.setdefault(row["player"], []).append(row["plan_ms_median"])
+    base = medians[first["player"]]
+    for name, taken in medians.items():
+        own = [row for row in rows if row["player"] == name]
+        tail = median(row["plan_ms_p95"] for row in own)
+        ratio = median(mine / theirs for mine, theirs in zip(taken, base, strict=True))
+        budget = f"{own[0]['candidates']} x {own[0]['iterations']}"
+        table.add_row(name, budget, f"{median(taken):.0f}", f"{tail:.0f}", f"{ratio:.2f}")
+    console.print(table)
+    console.print(f"machine: {median(row['matmul_gflops'] for row in rows):.0f} GFLOP/s of fp32 matrix products")

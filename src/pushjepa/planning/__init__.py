@@ -2,6 +2,7 @@
 
 from pushjepa.planning.advice import Advice, Prior, Value, find_advice
 from pushjepa.planning.costs import (
+    AgentBehindBlock,
     AgentToBlock,
     BlockToGoal,
     Cost,
@@ -9,6 +10,7 @@ from pushjepa.planning.costs import (
     WeightedSum,
     goal_cost,
     margin_cost,
+    near_cost,
     push_cost,
 )
 from pushjepa.planning.imagination import joint_candidates
@@ -17,13 +19,14 @@ from pushjepa.planning.plan import Plan, Trace
 from pushjepa.planning.policies import PlanningPolicy, oracle
 from pushjepa.planning.replies import Opponent
 from pushjepa.planning.search import Budget, Iteration, SearchResult, cross_entropy_search
-from pushjepa.planning.seats import PLAYERS, check_player, make_policy, needs_advice, needs_model
+from pushjepa.planning.seats import PLAYERS, check_player, make_planner, make_policy, needs_advice, needs_model
 from pushjepa.planning.selfplay import gather
 from pushjepa.planning.simulator import SimulatorModel
 
 __all__ = [
     "PLAYERS",
     "Advice",
+    "AgentBehindBlock",
     "AgentToBlock",
     "BlockToGoal",
     "Budget",
@@ -45,8 +48,10 @@ __all__ = [
     "gather",
     "goal_cost",
     "joint_candidates",
+    "make_planner",
     "make_policy",
     "margin_cost",
+    "near_cost",
     "needs_advice",
     "needs_model",
     "oracle",

@@ -1,12 +1,12 @@
 """Advice for a search in the game: a policy prior says what is worth trying, a value function where a future leads.
 
-The prior is distilled from the plans of an experience, which are one-turn searches of ``jepa`` at the published push
-cost; the value has learned from the ends of the matches in it what margin a position leads to where a side plays so,
-with that budget, against the players it met there (compare expert iteration, Anthony et al., 2017). A deeper search at
-another cost is advised by them all the same: they say what such searches find, not what is best. Both are asked about
-the position that a model decodes, as the side to move sees it, but have learned from true ones, blurred a little; and
-of the stage they see nothing: no frame's latent is asked for more than its position. They are small enough for NumPy;
-``pushjepa.nets.advice`` is the same network in torch.
+The prior is distilled from the plans of an experience, which are one-turn searches of the player that gathered it, at
+its cost; the value has learned from the ends of the matches in it what margin a position leads to where a side plays
+so, with that budget, against the players it met there (compare expert iteration, Anthony et al., 2017). A deeper search
+at another cost is advised by them all the same: they say what such searches find, not what is best. Both are asked
+about the position that a model decodes, as the side to move sees it, but have learned from true ones, blurred a little;
+and of the stage they see nothing: no frame's latent is asked for more than its position. They are small enough for
+NumPy; ``pushjepa.nets.advice`` is the same network in torch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pushjepa.data.store import write_atomically
 from pushjepa.physics import STATE_SIZE, mirror_block, mirror_state
 from pushjepa.physics.constants import BOARD_CENTRE, TURN_STEPS
 from pushjepa.physics.geometry import Array
-from pushjepa.planning.costs import AgentToBlock, Cost, WeightedSum, margin_cost
+from pushjepa.planning.costs import PLACE, AgentBehindBlock, Cost, WeightedSum, margin_cost
 from pushjepa.relay.contract import Point, Side
 from pushjepa.relay.rules import MATCH_TURNS, SIDES, other
 from pushjepa.relay.stages import Stage, get_stage
@@ -254,8 +254,8 @@ class LeafValue:
 def value_cost(value: Value, side: Side, goals: tuple[Point, Point], turns_left: int) -> Cost:
     """What a future is worth by what the match will end with.
 
-    Where it ends with that future the margin itself is known, and :func:`~pushjepa.planning.costs.margin_cost` judges.
-    A twentieth of |agent - block| says which of several plans to prefer that a value cannot tell apart.
+    Where it ends with that future the lead itself is known, and :func:`~pushjepa.planning.costs.margin_cost` judges.
+    Elsewhere the value stands for the lead in that cost, whatever the player's own cost is.
 
     Args:
         value: asked about the last imagined states.
@@ -265,7 +265,7 @@ def value_cost(value: Value, side: Side, goals: tuple[Point, Point], turns_left:
     """
     if turns_left <= 0:
         return margin_cost(side, goals)
-    return WeightedSum(((1.0, LeafValue(value, side, turns_left)), (0.05, AgentToBlock(side))))
+    return WeightedSum(((1.0, LeafValue(value, side, turns_left)), (PLACE, AgentBehindBlock(side, goals[0]))))
 
 
 def outputs_of_prior(modes: int) -> int:

@@ -8,10 +8,13 @@ from typing import Protocol
 
 import numpy as np
 
+from pushjepa.physics.constants import AGENT_RADIUS, BOARD_SIZE, WALL_INSET
 from pushjepa.physics.geometry import Array
 from pushjepa.relay.contract import Point, Side
 from pushjepa.relay.rules import SIDES
 from pushjepa.runtime.contract import FloatArray
+
+PLACE = 0.4  #: what a px of the agent's place weighs in :func:`margin_cost`, where one of the lead weighs 1
 
 
 class Cost(Protocol):
@@ -48,6 +51,28 @@ class AgentToBlock:
 
 
 @dataclass(frozen=True)
+class AgentBehindBlock:
+    """Distance in px of ``side``'s agent, at the end, from where it would stand to push the block to ``goal`` next.
+
+    That place is ``reach`` px from the block's centre on the far side from ``goal``, or the nearest to it that the
+    board's walls leave room for. It knows nothing of the block's outline, its scale or obstacles: at 40 px an agent
+    would mostly overlap a T, so that it is drawn to that side rather than to that point. In the goal the side changes.
+    """
+
+    side: Side
+    goal: Point
+    reach: float = 40.0
+
+    def __call__(self, states: Array, latents: FloatArray) -> Array:
+        block, goal = states[:, -1, 4:6], np.array(self.goal)
+        away = (block - goal) / np.maximum(_distance(block, goal), 1e-6)[:, None]
+        nearest = WALL_INSET + AGENT_RADIUS
+        place = np.clip(block + self.reach * away, nearest, BOARD_SIZE - nearest)
+        first = 2 * SIDES.index(self.side)
+        return _distance(states[:, -1, first : first + 2], place)
+
+
+@dataclass(frozen=True)
 class WeightedSum:
     """Costs added up, each (weight, cost)."""
 
@@ -71,12 +96,22 @@ def goal_cost(_: Side, goals: tuple[Point, Point]) -> Cost:
 
 
 def margin_cost(side: Side, goals: tuple[Point, Point]) -> Cost:
-    """Block to own goal less block to the opponent's, and a fifth of |agent - block|.
+    """Block to own goal less block to the opponent's, and two fifths of the way from the agent to behind the block.
 
-    What decides a match is by how much the block ends nearer to one goal; the last term says which of several plans
-    that leave the block where it is to prefer.
+    What decides a match is by how much the block ends nearer to one goal. The last term says what a turn is worth
+    beyond that: an agent behind the block can go on pushing, one before it has to go round. It counts in the last turn
+    of a match too.
     """
-    return WeightedSum(((1.0, BlockToGoal(goals[0])), (-1.0, BlockToGoal(goals[1])), (0.2, AgentToBlock(side))))
+    return _margin(goals, PLACE, AgentBehindBlock(side, goals[0]))
+
+
+def near_cost(side: Side, goals: tuple[Point, Point]) -> Cost:
+    """Block to own goal less block to the opponent's, and a fifth of |agent - block|, for ablations: stay at it."""
+    return _margin(goals, 0.2, AgentToBlock(side))
+
+
+def _margin(goals: tuple[Point, Point], weight: float, place: Cost) -> Cost:
+    return WeightedSum(((1.0, BlockToGoal(goals[0])), (-1.0, BlockToGoal(goals[1])), (weight, place)))
 
 
 def _distance(a: Array, b: Array) -> Array:

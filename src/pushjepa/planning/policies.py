@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pushjepa.physics import Physics
 from pushjepa.physics.geometry import Array
 from pushjepa.planning.advice import Prior, Value, value_cost
-from pushjepa.planning.costs import Cost, CostFactory, goal_cost, margin_cost, push_cost
+from pushjepa.planning.costs import Cost, CostFactory, goal_cost, margin_cost, near_cost, push_cost
 from pushjepa.planning.guard import Guard
 from pushjepa.planning.imagination import Imagination, ReplyImagination
 from pushjepa.planning.plan import Plan
@@ -44,7 +44,7 @@ class PlanningPolicy:
         laws: that are believed to hold: no imagined agent may stand in their block. The standard ones if None.
         prior: a policy prior, which proposes some of the turns that the search looks at first; without one they are
             all drawn at random.
-        value: a value function, which says what the end of a future is worth, in place of ``cost``.
+        value: a value function, which says what the end of a future is worth: :func:`value_cost` in place of ``cost``.
         guard: what judges the best plans again before one is played; None plays the cheapest.
 
     Raises:
@@ -212,9 +212,14 @@ def goal_settings(budget: Budget | None = None) -> dict[str, Any]:
     return {"cost": goal_cost, "budget": budget or Budget()}
 
 
+def near_settings(budget: Budget | None = None) -> dict[str, Any]:
+    """As :func:`margin_settings`, but content to be near to the block, for ablations."""
+    return {"cost": near_cost, "budget": budget or Budget()}
+
+
 def margin_settings(budget: Budget | None = None) -> dict[str, Any]:
-    """The published search at the cost that decides a match, and with more to look at."""
-    return {"cost": margin_cost, "budget": budget or Budget(candidates=256, iterations=8)}
+    """The published search and budget at the cost that decides a match."""
+    return {"cost": margin_cost, "budget": budget or Budget()}
 
 
 def reply_settings(budget: Budget | None = None) -> dict[str, Any]:
@@ -227,6 +232,7 @@ def reply_settings(budget: Budget | None = None) -> dict[str, Any]:
 SETTINGS: dict[str, Callable[[Budget | None], dict[str, Any]]] = {
     "": plain_settings,
     "-goal": goal_settings,
+    "-near": near_settings,
     "-margin": margin_settings,
     "-reply": reply_settings,
 }

@@ -109,17 +109,36 @@ def make_policy(
     side = check_side(side)
     stage = get_stage(stage) if isinstance(stage, str) else stage
     check_player(name)
-    base, advised_by, own_budget, guarded = read_player(name)
-    if base in PLANNERS:
-        settings = SETTINGS[base.removeprefix("jepa").removeprefix("oracle")](own_budget or budget)
-        settings |= {part: _advice_of(name, advice, part) for part in advised_by}
-        settings |= {"guard": Guard()} if guarded else {}
-        if base in ORACLES:
-            return oracle(side, stage, **settings)
-        if model is None:
-            raise ValueError(f"the player {name!r} needs a world model; load one with pushjepa.runtime.load_model")
-        return PlanningPolicy(model, side, **settings)
+    if read_player(name).base in PLANNERS:
+        return make_planner(name, side, stage, model=model, budget=budget, advice=advice)
     return OPPONENTS[name](side, stage) if name in OPPONENTS else _from_factory(name, side, stage)
+
+
+def make_planner(
+    name: str,
+    side: Side,
+    stage: Stage,
+    *,
+    model: WorldModel | None = None,
+    budget: Budget | None = None,
+    advice: Advice | None = None,
+) -> PlanningPolicy:
+    """Put the planner called ``name`` into a seat; see :func:`make_policy`.
+
+    Raises:
+        ValueError: it does not plan, or there is no model or advice where it is needed.
+    """
+    base, advised_by, own_budget, guarded = read_player(name)
+    if base not in PLANNERS:
+        raise ValueError(f"the player {name!r} does not plan; choose one of {', '.join(PLANNERS)}")
+    settings = SETTINGS[base.removeprefix("jepa").removeprefix("oracle")](own_budget or budget)
+    settings |= {part: _advice_of(name, advice, part) for part in advised_by}
+    settings |= {"guard": Guard()} if guarded else {}
+    if base in ORACLES:
+        return oracle(side, stage, **settings)
+    if model is None:
+        raise ValueError(f"the player {name!r} needs a world model; load one with pushjepa.runtime.load_model")
+    return PlanningPolicy(model, side, **settings)
 
 
 def _advice_of(name: str, advice: Advice | None, part: str) -> Prior | Value:

@@ -17,7 +17,7 @@ from pushjepa.data.parallel import count_workers, parallel_map
 from pushjepa.physics.geometry import Array
 from pushjepa.planning.policies import PlanningPolicy
 from pushjepa.planning.search import Budget, Iteration
-from pushjepa.planning.seats import make_policy
+from pushjepa.planning.seats import JEPAS, make_planner, make_policy
 from pushjepa.relay.contract import Side
 from pushjepa.relay.match import Match, MatchSetup
 from pushjepa.relay.rules import SIDES, other
@@ -29,8 +29,8 @@ from pushjepa.runtime.load import load_model
 
 Progress = Callable[[int, int], None]  #: (matches done, in all)
 
-#: Whom the world model meets, in turn.
-OPPONENTS_OF_EXPERIENCE = ("jepa", "chase_t", "adversarial", "shove", "oracle")
+#: Whom the world model meets, in turn, beside itself.
+OPPONENTS_OF_EXPERIENCE = ("chase_t", "adversarial", "shove", "oracle")
 BUDGET = Budget(candidates=48, iterations=4)  #: of the world model's search, half of the published one's candidates
 ORACLE_BUDGET = Budget(candidates=24, iterations=3)
 # First number of every spawn key here: with any seed, no match of an evaluation and no episode is drawn again.
@@ -44,6 +44,7 @@ class _Schedule:
     """Everything that decides a series of matches; see :func:`gather`."""
 
     folder: Path
+    player: str
     seed: int
     stages: tuple[str, ...]
     budget: Budget
@@ -58,12 +59,13 @@ def gather(
     workers: int | None = None,
     budget: Budget = BUDGET,
     asked: int = 64,
+    player: str = "jepa",
     progress: Progress | None = None,
 ) -> Experience:
-    """Play matches of a world model against ``OPPONENTS_OF_EXPERIENCE`` and keep what it searched in every turn.
+    """Play matches of a world model, against itself and ``OPPONENTS_OF_EXPERIENCE``, and keep what it searched.
 
-    The model searches the turns of its opponents too, for the side that moves; what is then played is the opponent's
-    own. Match ``i`` is a function of (seed, i) and the options alone, whatever the number of workers.
+    The model searches every turn, those of its opponents too, for the side that moves; what is then played is the
+    opponent's own. Match ``i`` is a function of (seed, i) and the options alone, whatever the number of workers.
 
     Args:
         model: a folder, an ``owner/name`` on the Hugging Face Hub, or None for the bundled default.
@@ -73,17 +75,19 @@ def gather(
         workers: processes; one per core if None. One worker works in this process.
         budget: of the model's search.
         asked: K, how many candidates of a turn are kept.
+        player: as whom the model plays, of ``JEPAS``, without a budget or advice: whose search and cost.
         progress: told (matches done, in all).
 
     Returns:
         The matches. ``about`` has the ``model``'s name, the SHA-256 of its ``weights``, the ``seed``, the search's
-        ``candidates`` and ``iterations``, how many were ``asked`` (K), the ``opponents`` and the ``oracle``'s budget.
+        ``candidates`` and ``iterations``, how many were ``asked`` (K), the ``player``, its ``opponents`` and the
+        ``oracle``'s budget.
 
     Raises:
         ValueError: a bad option, or a model that cannot be loaded.
     """
     names = check_stages(tuple(STAGES) if stages is None else stages)
-    schedule = _Schedule(resolve(model), seed, names, budget, asked)
+    schedule = _Schedule(resolve(model), player, seed, names, budget, asked)
     _check_schedule(schedule, matches)
     workers = count_workers(workers, matches)
     name = _load(schedule.folder).name  # a bad model is found here, in one line, and not once per process
@@ -105,7 +109,8 @@ def _about(schedule: _Schedule, name: str) -> dict[str, Any]:
         "candidates": schedule.budget.candidates,
         "iterations": schedule.budget.iterations,
         "asked": schedule.asked,
-        "opponents": list(OPPONENTS_OF_EXPERIENCE),
+        "player": schedule.player,
+        "opponents": [schedule.player, *OPPONENTS_OF_EXPERIENCE],
         "oracle": {"candidates": ORACLE_BUDGET.candidates, "iterations": ORACLE_BUDGET.iterations},
     }
 
@@ -115,6 +120,8 @@ def _check_schedule(schedule: _Schedule, matches: int) -> None:
         raise ValueError(f"the number of matches must be at least 1, got {matches}")
     if schedule.seed < 0:
         raise ValueError(f"the seed must not be negative, got {schedule.seed}")
+    if schedule.player not in JEPAS:
+        raise ValueError(f"{schedule.player!r} gathers no experience; choose one of {', '.join(JEPAS)}")
     most = schedule.budget.candidates * schedule.budget.iterations
     if not 1 <= schedule.asked <= most:
         raise ValueError(f"1 to {most} candidates of such a search can be kept, got {schedule.asked}")
@@ -133,12 +140,14 @@ def _play(schedule: _Schedule, index: int) -> dict[str, NDArray[Any]]:
     which = index % len(schedule.stages)
     stage = get_stage(schedule.stages[which])
     own = SIDES[int(rng.integers(2))]
-    players = {own: "jepa", other(own): _opponent(schedule, index)}
+    players = {own: schedule.player, other(own): _opponent(schedule, index)}
     match = Match(MatchSetup(stage.name, int(rng.integers(*_STARTS)), first=SIDES[int(rng.integers(2))]))
     model = _load(schedule.folder)
-    planners = {side: PlanningPolicy(model, side, budget=schedule.budget) for side in SIDES}
+    planners = {side: make_planner(schedule.player, side, stage, model=model, budget=schedule.budget) for side in SIDES}
     scripted = {
-        side: make_policy(name, side, stage, budget=ORACLE_BUDGET) for side, name in players.items() if name != "jepa"
+        side: make_policy(name, side, stage, budget=ORACLE_BUDGET)
+        for side, name in players.items()
+        if name != schedule.player
     }
     plans, asked = [], []
     while not match.over:
@@ -161,7 +170,8 @@ def _play(schedule: _Schedule, index: int) -> dict[str, NDArray[Any]]:
 
 def _opponent(schedule: _Schedule, index: int) -> str:
     """Whom the model meets in a match: another one when every stage has been played on."""
-    return OPPONENTS_OF_EXPERIENCE[index // len(schedule.stages) % len(OPPONENTS_OF_EXPERIENCE)]
+    opponents = (schedule.player, *OPPONENTS_OF_EXPERIENCE)
+    return opponents[index // len(schedule.stages) % len(opponents)]
 
 
 def _search(planner: PlanningPolicy, match: Match, rng: np.random.Generator, kept: int) -> tuple[Array, FloatArray]:

@@ -58,9 +58,9 @@ Make = Callable[[str, Side, Stage, Engine | None], Policy]
 
 OFFERS = (
     Offer("jepa", "JEPA", "Sees pixels only and plans inside its world model.", needs_model=True),
-    Offer("jepa-margin", "Sharp JEPA", "Tries more moves, and for the lead alone.", needs_model=True),
+    Offer("jepa-margin", "Sharp JEPA", "Plays for the lead, and keeps behind the block.", needs_model=True),
     Offer("jepa-reply", "Deep JEPA", "Reckons with your answer before it moves.", needs_model=True),
-    Offer("oracle", "Oracle", "The same search on the true simulator: the ceiling."),
+    Offer("oracle", "Oracle", "JEPA's search on the true simulator: its ceiling."),
     Offer("shove", "Shover", "Goes round behind the block, then drives it home."),
     Offer("chase_t", "Chaser", "Walks to the block and steers it its own way."),
     Offer("adversarial", "Blocker", "Gets in your way and drives the block back."),

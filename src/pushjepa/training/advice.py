@@ -1,9 +1,9 @@
 """Learn advice for the game's search from played matches: a prior from plans, a value from how the matches ended.
 
-Both can be no better than what they are shown. The plans are what one-turn searches of ``jepa`` at the published push
-cost found, for whoever was to move; the ends are those of matches that ``jepa`` played so, with the budget of
-``pushjepa selfplay``, against the players that it met there. Positions are true ones, blurred a little, where in play a
-model decodes them from frames; the held-out figures are of true ones, so a decoded position may fare worse.
+Both can be no better than what they are shown. The plans are what one-turn searches of the player that gathered them
+(``jepa`` unless told) found, for whoever was to move; the ends are those of matches that it played so, with the budget
+of ``pushjepa selfplay``, against the players that it met there. Positions are true ones, blurred a little, where in
+play a model decodes them from frames; the held-out figures are of true ones, so a decoded position may fare worse.
 """
 
 from __future__ import annotations
