@@ -23,17 +23,18 @@ import numpy as np
 import pushjepa
 from pushjepa.data.parallel import parallel_map
 from pushjepa.physics.geometry import Array
-from pushjepa.planning import Budget, make_policy, needs_model
+from pushjepa.planning import Advice, Budget, make_policy, needs_advice, needs_model
 from pushjepa.relay import MATCH_TURNS, SIDES, STAGES, Match, MatchSetup, Policy, Side, get_stage, side_to_move
 from pushjepa.runtime import WorldModel, load_model
+from pushjepa.runtime.checkpoint import resolve
 from pushjepa.server.odds import FEATURES, FORMAT, OddsModel, brier, fit_weights, odds_features
 from pushjepa.server.roster import OFFERS
 
 HELD_OUT_FROM = 1_000_000  # first seed of the matches that are measured on
 # How often these are drawn, beside 1 for the others: they take their time.
-SEARCHING = {"jepa": 0.5, "jepa-margin": 0.5, "jepa-reply": 0.25, "oracle": 0.5}
+SEARCHING = {"jepa": 0.5, "jepa-margin": 0.5, "jepa-reply": 0.5, "oracle": 0.5}
 #: Smaller searches than the server's.
-SMALLER = {"oracle": Budget(32, 3), "jepa-reply": Budget(32, 4)}
+SMALLER = {"oracle": Budget(32, 3), "jepa-reply": Budget(64, 4)}
 PLAYERS = tuple(offer.name for offer in OFFERS)
 
 
@@ -66,13 +67,20 @@ def play(task: tuple[str, int]) -> Sample:
 def seat(name: str, side: Side, stage: str) -> Policy:
     """A player as the server would seat it, some with a smaller search."""
     model = bundled_model() if needs_model(name) else None
-    return make_policy(name, side, stage, model=model, budget=SMALLER.get(name))
+    advice = bundled_advice() if needs_advice(name) else None
+    return make_policy(name, side, stage, model=model, budget=SMALLER.get(name), advice=advice)
 
 
 @lru_cache(maxsize=1)
 def bundled_model() -> WorldModel:
     """The bundled world model, on one thread: matches run side by side."""
     return load_model(threads=1)
+
+
+@lru_cache(maxsize=1)
+def bundled_advice() -> Advice:
+    """The bundled model's advice."""
+    return Advice.of_model(resolve(None))
 
 
 def fit(samples: Sequence[Sample]) -> OddsModel:

@@ -13,8 +13,9 @@ from pushjepa.adaptation.relay import GAME_LAWS, AdaptivePlanner
 from pushjepa.adaptation.relooking import Relooking
 from pushjepa.adaptation.seats import make_adaptive
 from pushjepa.physics import VISIBLE, Physics, tell_laws
-from pushjepa.planning import Budget
+from pushjepa.planning import Advice, Budget, Opponent
 from pushjepa.relay import Match, MatchSetup
+from tests.planning.stand_ins import ToldPrior
 
 SLOW = Physics(agent_speed=Physics().agent_speed * 0.5)
 
@@ -233,8 +234,11 @@ def test_who_does_not_adapt_moves_as_the_planner_does(make, glider):
 
 
 def test_players_are_made_by_name(glider):
-    policy = make_adaptive("jepa-reply", "p2", glider, glider.usual, remembered=np.zeros(len(GAME_LAWS.low)))
-    assert (policy.side, policy.own_turns) == ("p2", 2)
-    assert make_adaptive("jepa", "p1", glider, glider.usual).own_turns == 1
+    advice = Advice(ToldPrior())
+    policy = make_adaptive("jepa-reply", "p2", glider, glider.usual, advice=advice)
+    assert (policy.side, policy.prior, policy.opponent) == ("p2", advice.prior, Opponent(advice.prior))
+    assert make_adaptive("jepa@8x2+guard", "p1", glider, glider.usual).budget == Budget(8, 2)
+    with pytest.raises(ValueError, match="'jepa-reply' needs advice"):
+        make_adaptive("jepa-reply", "p2", glider, glider.usual)
     with pytest.raises(ValueError, match="'greedy' has no world model"):
         make_adaptive("greedy", "p1", glider, glider.usual)

@@ -19,7 +19,7 @@ import pytest
 import uvicorn
 from websockets.sync.client import connect
 
-from pushjepa.planning import Budget
+from pushjepa.planning import Advice, Budget
 from pushjepa.relay import Policy, Side, Stage
 from pushjepa.runtime import load_model
 from pushjepa.runtime.checkpoint import read_config, resolve
@@ -64,7 +64,8 @@ def bundled_engine() -> Engine:
     """The bundled model, loaded once for all tests of this process."""
     folder = resolve(None)
     model = load_model(folder, threads=1)
-    return Engine(model, "compact", read_config(folder)["parameters"]["total"], *usual_of(model, folder))
+    advice = Advice.of_model(folder)
+    return Engine(model, "compact", read_config(folder)["parameters"]["total"], *usual_of(model, folder), advice)
 
 
 def bundled_card() -> ModelCard:

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from pushjepa.planning import Advice
+from pushjepa.runtime.checkpoint import resolve
 from pushjepa.server import Engine
 
 AWAY = ((60, 60), (60, 452))  # corners far from the block, to be walked to in turn
@@ -16,7 +18,8 @@ def server(server, glider):
     """A server whose world model can be told of laws and knows what is usual for it."""
     server.stop()
     server.gate.open.clear()
-    server.load = lambda: Engine(glider, "glider", 7, glider.usual)
+    advice = Advice.of_model(resolve(None))
+    server.load = lambda: Engine(glider, "glider", 7, glider.usual, advice=advice)
     server.start()
     return server
 

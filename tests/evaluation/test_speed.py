@@ -24,8 +24,8 @@ def test_any_planner_is_timed_with_its_own_budget_or_that_of_its_name(pixel_mode
     options = {"turns": 1, "warm_up": 0}
     row = measure_planning(pixel_model(0.3), player="jepa-margin@4x1", budget=Budget(6, 2), **options)
     assert (row["player"], row["candidates"], row["iterations"]) == ("jepa-margin@4x1", 4, 1)
-    row = measure_planning(pixel_model(0.3), player="oracle-reply", budget=Budget(6, 1), **options)
-    assert (row["player"], row["candidates"], row["iterations"]) == ("oracle-reply", 6, 1)
+    row = measure_planning(pixel_model(0.3), player="oracle-near", budget=Budget(6, 1), **options)
+    assert (row["player"], row["candidates"], row["iterations"]) == ("oracle-near", 6, 1)
 
 
 def test_bad_input_gets_one_clear_line(pixel_model):

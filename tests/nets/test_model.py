@@ -167,6 +167,7 @@ def test_an_actor_is_told_or_has_to_be_guessed(linear: bool, explicit: bool) -> 
         ({"anchor_steps": 0}, "anchor_steps at least 1, got 0.03 and 0"),
         ({"unroll_still": -0.1}, "unroll_still must not be negative"),
         ({"unroll_waves": 8}, "positive multiple of 6, got 8"),
+        ({"unroll_hidden": 8, "laws": 3}, "a place for 6 at least, got 3"),
         ({"unroll_waves": 0}, "positive multiple of 6, got 0"),
         ({"unroll_feelers": 0}, "unroll_feelers must be at least 1"),
         ({"unroll_substeps": 2}, "unknown model option 'unroll_substeps'"),

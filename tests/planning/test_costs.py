@@ -49,17 +49,24 @@ def test_behind_a_block_at_the_wall_is_where_an_agent_can_stand(states):
     assert AgentBehindBlock("p1", (422.0, 256.0))(states, LATENTS) == pytest.approx([0.0, 0.0])
 
 
-def test_behind_a_block_in_its_goal_is_its_centre(states):
+def test_behind_a_block_that_crosses_its_goal_does_not_jump(states):
     states[:, 1] = [100, 103, 0, 0, 100, 100, 0.0]
     assert AgentBehindBlock("p1", (100.0, 100.0))(states, LATENTS) == pytest.approx([3.0, 3.0])
+    states[:, 1] = [70, 100, 0, 0, 90, 100, 0.0]  # 10 px before the goal, and so 10 px behind the block
+    assert AgentBehindBlock("p1", (100.0, 100.0))(states, LATENTS) == pytest.approx([10.0, 10.0])
 
 
 def test_the_margin_costs_weigh_both_goals_and_the_place_of_the_agent(states):
     goals = ((400.0, 100.0), (40.0, 100.0))
     lead = 300.0 - 60.0
     away = AgentBehindBlock("p1", goals[0])(states, LATENTS)
-    assert margin_cost("p1", goals)(states, LATENTS) == pytest.approx(lead + 0.4 * away)
-    assert near_cost("p1", goals)(states, LATENTS) == pytest.approx([lead + 0.2 * np.hypot(90, 90), lead + 1.0])
+    assert margin_cost("p1", goals, 1)(states, LATENTS) == pytest.approx(lead + 0.4 * away)
+    assert near_cost("p1", goals, 1)(states, LATENTS) == pytest.approx([lead + 0.2 * np.hypot(90, 90), lead + 1.0])
+
+
+@pytest.mark.parametrize("build", [margin_cost, near_cost])
+def test_after_the_last_turn_the_lead_alone_counts(states, build):
+    assert build("p1", ((400.0, 100.0), (40.0, 100.0)), 0)(states, LATENTS).tolist() == [240.0, 240.0]
 
 
 def test_costs_add_and_weigh(states):
@@ -68,9 +75,9 @@ def test_costs_add_and_weigh(states):
 
 
 def test_the_published_cost(states):
-    cost = push_cost("p2", ((130.0, 140.0), (0.0, 0.0)))
+    cost = push_cost("p2", ((130.0, 140.0), (0.0, 0.0)), 1)
     assert cost(states, LATENTS) == pytest.approx([4.0 + 2 * 50.0, 100.0 + 2 * 50.0])
 
 
 def test_the_cost_that_knows_of_the_own_goal_alone(states):
-    assert goal_cost("p2", ((130.0, 140.0), (0.0, 0.0)))(states, LATENTS) == pytest.approx([50.0, 50.0])
+    assert goal_cost("p2", ((130.0, 140.0), (0.0, 0.0)), 1)(states, LATENTS) == pytest.approx([50.0, 50.0])

@@ -12,6 +12,7 @@ from pushjepa.physics.constants import AGENT_RADIUS
 from pushjepa.planning import BlockToGoal, Budget, Opponent, PlanningPolicy, joint_candidates, oracle
 from pushjepa.relay import Match, MatchSetup, Observation, Side, get_stage
 from pushjepa.runtime.contract import Context, ModelSpec
+from tests.planning.stand_ins import ToldPrior
 
 SPEC = ModelSpec(1, 7, 2, 5, 3, 16, ("p1_x", "p1_y", "p2_x", "p2_y", "block_x", "block_y", "angle"))
 START = np.array([100.0, 100.0, 400.0, 400.0, 256.0, 256.0, 0.0], dtype=np.float32)
@@ -57,7 +58,7 @@ def observation(turns: int, side: Side = "p1", turns_left: int = 10) -> Observat
 
 
 def policy(model: CarryModel, side: Side = "p1", **options) -> PlanningPolicy:
-    return PlanningPolicy(model, side, lambda side, goals: BlockToGoal(goals[0]), **options)
+    return PlanningPolicy(model, side, lambda side, goals, left: BlockToGoal(goals[0]), **options)
 
 
 def test_frames_and_actions_stay_together(rng):
@@ -136,11 +137,11 @@ def test_the_plan_tells_what_was_looked_at(rng):
         plan.cost = 0.0
 
 
-@pytest.mark.parametrize("opponent", [None, Opponent()], ids=["alone", "with an answer"])
+@pytest.mark.parametrize("opponent", [None, Opponent(ToldPrior([[0.0, 0.0]]))], ids=["alone", "with an answer"])
 def test_overlapping_agents_are_pushed_out_before_the_cost_is_taken(rng, opponent):
     seen = []
 
-    def factory(side, goals):
+    def factory(side, goals, turns_left):
         def cost(states, latents):
             seen.append(states)
             return states[:, -1, 0]
@@ -153,7 +154,7 @@ def test_overlapping_agents_are_pushed_out_before_the_cost_is_taken(rng, opponen
     far = []
     for laws in (None, Physics(block_scale=0.5), Physics(block_shape="square", block_scale=1.5)):
         seen.clear()
-        own = {"own_turns": 2, "opponent": opponent, "laws": laws}
+        own = {"opponent": opponent, "laws": laws}
         PlanningPolicy(model, "p1", factory, Budget(4, 1), **own).plan(observation(0), rng)
         far += [np.unique(np.hypot(*(states[:, 0, :2] - 256.0).T).round(6)) for states in seen]
     assert all(len(one) == 1 for one in far)
@@ -163,32 +164,12 @@ def test_overlapping_agents_are_pushed_out_before_the_cost_is_taken(rng, opponen
     assert large == pytest.approx(1.5 * 32 + AGENT_RADIUS)
 
 
-def test_two_own_turns_have_a_passive_reply_between_them(rng):
-    model = CarryModel()
-    plan = policy(model, "p2", budget=Budget(6, 2), own_turns=2).plan(observation(1, "p2"), rng)
-    assert model.actors[0].tolist() == [1, 0, 1]
-    assert not model.candidates[0][:, 1].any()
-    assert model.candidates[0][:, 2, :, 1].any()
-    assert plan.warm_start.shape == (2, 5, 2)
-    assert not plan.warm_start[1].any()
-
-
-@pytest.mark.parametrize(("turns_left", "blocks"), [(1, 1), (2, 1), (3, 3), (10, 3)])
-def test_it_never_plans_past_the_end_of_the_match(rng, turns_left, blocks):
-    model = CarryModel()
-    player = policy(model, budget=Budget(6, 1), own_turns=2)
-    player.plan(observation(2, turns_left=turns_left), rng, warm_start=np.zeros((2, 5, 2), np.float32))
-    assert len(model.actors[0]) == blocks
-
-
 def test_joint_candidates_do_not_mix_rows(rng):
-    own = rng.uniform(-1, 1, (4, 2, 5, 2)).astype(np.float32)
+    own = rng.uniform(-1, 1, (4, 1, 5, 2)).astype(np.float32)
     joint, actors = joint_candidates(own, 1)
-    assert actors.tolist() == [1, 0, 1]
-    for row in range(4):
-        alone, _ = joint_candidates(own[row : row + 1], 1)
-        assert np.array_equal(joint[row], alone[0])
-        assert np.array_equal(joint[row, ::2, :, 1], own[row])
+    assert actors.tolist() == [1]
+    assert np.array_equal(joint[:, :, :, 1], own)
+    assert not joint[:, :, :, 0].any()
 
 
 def test_wrong_observations_are_refused(rng):
@@ -199,8 +180,6 @@ def test_wrong_observations_are_refused(rng):
         policy(CarryModel()).plan(blind, rng)
     with pytest.raises(ValueError, match="state"):
         oracle("p1", get_stage("open")).plan(observation(0), rng)
-    with pytest.raises(ValueError, match="own_turns"):
-        policy(CarryModel(), own_turns=0)
 
 
 def test_the_oracle_predicts_what_then_happens(rng):

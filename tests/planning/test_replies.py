@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushjepa.planning import BlockToGoal, Budget, Opponent, PlanningPolicy, make_policy, margin_cost
-from pushjepa.planning.replies import replied_candidates
+from pushjepa.planning import Advice, BlockToGoal, Budget, Opponent, PlanningPolicy, make_policy, margin_cost
+from pushjepa.planning.guard import Guard
+from pushjepa.planning.replies import answered_candidates
 from pushjepa.relay import Match, MatchSetup
+from tests.planning.stand_ins import ToldPrior
 from tests.planning.test_policies import START, CarryModel, observation
 
 
@@ -40,22 +42,27 @@ def turns(*speeds: float) -> np.ndarray:
     return np.array(speeds, np.float32)[:, None, None] * np.ones((1, 5, 2), np.float32)
 
 
+def opponent(**options) -> Opponent:
+    """One whose prior proposes to push to the left, and to push back a little."""
+    return Opponent(ToldPrior([[-1.0, 0.0], [0.3, 0.0]]), **options)
+
+
 def test_an_opponent_that_stood_still_is_expected_to_stand_still():
-    reckoning = Opponent(still=0.2, doubt=2.0)
+    reckoning = opponent(still=0.2, doubt=2.0)
     assert reckoning.share_still(turns()) == pytest.approx(0.2)
     assert reckoning.share_still(turns(0.0, 0.0, 0.0)) == pytest.approx((0.4 + 3) / 5)
     assert reckoning.share_still(turns(1.0, 0.0, -1.0)) == pytest.approx(1.4 / 5)
 
 
 def test_habits_are_standing_still_once_and_the_last_turns_in_which_it_moved():
-    assert Opponent(recent=2).habits(turns(0.5, 0.9, 0.0, -0.25))[:, 0, 0] == pytest.approx([0.0, 0.9, -0.25])
-    assert Opponent(recent=0).habits(turns(0.5)).shape == (1, 5, 2)
-    assert Opponent().habits(turns()).shape == (1, 5, 2)
+    assert opponent(recent=2).habits(turns(0.5, 0.9, 0.0, -0.25))[:, 0, 0] == pytest.approx([0.0, 0.9, -0.25])
+    assert opponent(recent=0).habits(turns(0.5)).shape == (1, 5, 2)
+    assert opponent().habits(turns()).shape == (1, 5, 2)
 
 
 @given(st.lists(st.floats(0.0, 1000.0), min_size=1, max_size=8), st.floats(0.0, 1.0))
 def test_likelihood_is_a_distribution_that_prefers_what_is_cheap(costs, still):
-    likely = Opponent().likelihood(np.array([costs]), still)[0]
+    likely = opponent().likelihood(np.array([costs]), still)[0]
     assert likely.sum() == pytest.approx(1.0)
     assert (likely >= 0.0).all()
     assert likely[0] >= still - 1e-12
@@ -64,120 +71,142 @@ def test_likelihood_is_a_distribution_that_prefers_what_is_cheap(costs, still):
 
 
 def test_an_answer_that_is_dearer_by_the_temperature_is_e_times_less_likely():
-    likely = Opponent(temperature=15.0).likelihood(np.array([[100.0, 115.0]]), still=0.0)[0]
+    likely = opponent(temperature=15.0).likelihood(np.array([[100.0, 115.0]]), still=0.0)[0]
     assert likely[0] / likely[1] == pytest.approx(np.e)
 
 
-def test_every_plan_meets_every_answer(rng):
-    own, answers = (rng.uniform(-1, 1, shape).astype(np.float32) for shape in ((3, 2, 5, 2), (4, 5, 2)))
-    joint, actors = replied_candidates(own, answers, 1, horizon=3)
-    assert actors.tolist() == [1, 0, 1]
-    grid = joint.reshape(3, 4, 3, 5, 2, 2)
-    assert np.array_equal(grid[:, :, ::2, :, 1], np.broadcast_to(own[:, None], (3, 4, 2, 5, 2)))
-    assert np.array_equal(grid[:, :, 1, :, 0], np.broadcast_to(answers, (3, 4, 5, 2)))
-    assert not grid[:, :, ::2, :, 0].any(), "who waits does nothing"
+def test_every_turn_meets_its_own_answers(rng):
+    own, answers = (rng.uniform(-1, 1, shape).astype(np.float32) for shape in ((3, 1, 5, 2), (3, 4, 5, 2)))
+    joint, actors = answered_candidates(own, answers, 1)
+    assert actors.tolist() == [1, 0]
+    grid = joint.reshape(3, 4, 2, 5, 2, 2)
+    assert np.array_equal(grid[:, :, 0, :, 1], np.broadcast_to(own, (3, 4, 5, 2)))
+    assert np.array_equal(grid[:, :, 1, :, 0], answers)
+    assert not grid[:, :, 0, :, 0].any(), "who waits does nothing"
     assert not grid[:, :, 1, :, 1].any()
 
 
 def reckoner(model: CarryModel, opponent: Opponent | None, budget: Budget | None = None) -> PlanningPolicy:
-    def cost(side, goals):
+    def cost(side, goals, turns_left):
         return BlockToGoal(goals[0])
 
-    return PlanningPolicy(model, "p1", cost, budget or Budget(64, 8), own_turns=2, opponent=opponent)
+    return PlanningPolicy(model, "p1", cost, budget or Budget(64, 8), opponent=opponent)
 
 
 def test_a_plan_that_reckons_with_the_answer_guards_against_it(rng):
     seen = observation(0, turns_left=2)  # the opponent has the last word
-    guarded = reckoner(GuardedModel(), Opponent()).plan(seen, rng)
+    guarded = reckoner(GuardedModel(), opponent(rounds=8, share=1.0)).plan(seen, rng)
     greedy = reckoner(GuardedModel(), None).plan(seen, rng)
     assert abs(guarded.block[:, 1].mean()) > 0.8
     assert abs(greedy.block[:, 1].mean()) < 0.6
     assert guarded.predicted_reply is not None
-    assert guarded.predicted_reply[:, 0].mean() < -0.5, "the opponent is thought to push the block its way"
-
-
-@pytest.mark.parametrize("side", ["p1", "p2"])
-def test_the_whole_match_tells_how_the_opponent_plays(rng, side):
-    model = GuardedModel()
-    player = PlanningPolicy(model, side, margin_cost, Budget(4, 1), own_turns=2, opponent=Opponent(recent=9))
-    seen = observation(7 + (side == "p1"), side, turns_left=2)  # turn n is played at speed (n + 1) / 10, p1 first
-    player.plan(seen, rng)
-    held_against = model.candidates[1].reshape(4, -1, 2, 5, 2, 2)[0, :, 1, 0, 1 if side == "p1" else 0, 0]
-    theirs = [0.2, 0.4, 0.6, 0.8] if side == "p1" else [0.1, 0.3, 0.5, 0.7]
-    assert held_against[:5] == pytest.approx([0.0, *theirs])
-    assert len(held_against) == 5 + Opponent().kept
-
-
-class LearningModel(GuardedModel):
-    """The guarded world with an opponent that cannot hurt before the third look at it."""
-
-    def rollout(self, context, candidates, actors, conditions=None):
-        if len(self.actors) < 4:  # a study and a look for each iteration
-            candidates = candidates.copy()
-            candidates[:, 1::2, :, 1] = 0.0
-            latents = super().rollout(context, candidates, actors)
-            latents[:, :, 0, 4] += 500.0  # and everything looks rosy
-            return latents
-        return super().rollout(context, candidates, actors)
-
-
-def test_a_plan_that_looked_cheap_before_the_answers_were_good_is_judged_again(rng):
-    plan = reckoner(LearningModel(), Opponent(), Budget(64, 8)).plan(observation(0, turns_left=2), rng)
-    assert plan.cost == pytest.approx(plan.trace.costs[-1].min())
-    assert plan.cost > plan.trace.costs[0].min(), "the first looks are forgotten"
-    assert abs(plan.block[:, 1].mean()) > 0.6
+    assert guarded.predicted_reply[:, 0].mean() == pytest.approx(-1.0), "the opponent is thought to push its way"
+    assert greedy.predicted_reply is None
 
 
 def test_against_an_opponent_that_stands_still_there_is_no_need_to_guard(rng):
-    still = Opponent(still=1.0, doubt=100.0)
+    still = opponent(still=1.0, doubt=100.0, rounds=8, share=1.0)
     plan = reckoner(GuardedModel(), still).plan(observation(0, turns_left=2), rng)
     assert plan.block[:, 0].mean() > 0.6
     assert not plan.predicted_reply.any()
 
 
-@pytest.mark.parametrize(("turns_left", "turns"), [(1, 1), (2, 2), (3, 3), (10, 3)])
-def test_it_never_looks_past_the_end_of_the_match(rng, turns_left, turns):
+@pytest.mark.parametrize("side", ["p1", "p2"])
+def test_the_answers_to_each_turn_are_habits_and_what_the_prior_proposes_where_it_leads(rng, side):
+    model, reckoning = GuardedModel(), opponent(recent=9)
+    player = PlanningPolicy(model, side, margin_cost, Budget(4, 1), opponent=reckoning)
+    seen = observation(7 + (side == "p1"), side, turns_left=2)  # turn n is played at speed (n + 1) / 10, p1 first
+    player.plan(seen, rng)
+    me, them = (0, 1) if side == "p1" else (1, 0)
+    [alone, answered] = model.candidates
+    assert (len(alone), answered.shape[0] % 7) == (4, 0)
+    assert [list(actors) for actors in model.actors] == [[me], [me, them]]
+    theirs = [0.2, 0.4, 0.6, 0.8] if side == "p1" else [0.1, 0.3, 0.5, 0.7]
+    assert answered[:7, 1, 0, them, 0] == pytest.approx([0.0, *theirs, -1.0, 0.3])
+    ((asked, *who),) = reckoning.prior.asked
+    assert who == [["p2", "p1"][them == 0], 1]
+    own = answered[::7, 0, :, me]
+    reached = START[4] + 40.0 * own[:, :, 0].sum(axis=1) * (1.0 if side == "p1" else 3.0)
+    assert asked[:, 4] == pytest.approx(reached, abs=0.01), "asked about the end of the very turn that it answers"
+
+
+@pytest.mark.parametrize(("turns_left", "own", "answered"), [(10, 9, 8), (2, 1, 0)], ids=["early", "the last word"])
+def test_costs_are_told_how_many_turns_are_left_after_what_they_judge(rng, turns_left, own, answered):
+    told: list[tuple[str, int]] = []
+
+    def cost(side, goals, turns_left):
+        told.append((side, turns_left))
+        return BlockToGoal(goals[0])
+
+    player = PlanningPolicy(GuardedModel(), "p1", cost, Budget(4, 1), opponent=opponent(cost=cost))
+    player.plan(observation(0, turns_left=turns_left), rng)
+    assert sorted(told) == sorted([("p1", own), ("p1", answered), ("p2", answered)])
+
+
+@pytest.mark.parametrize(("turns_left", "horizon"), [(1, 1), (2, 2), (10, 2)])
+def test_it_never_looks_past_the_end_of_the_match(rng, turns_left, horizon):
     model = GuardedModel()
-    reckoner(model, Opponent(), Budget(6, 2)).plan(observation(2, turns_left=turns_left), rng)
-    assert max(len(actors) for actors in model.actors) == turns
-    assert all(actors.tolist() == [0, 1, 0][: len(actors)] for actors in model.actors)
+    reckoner(model, opponent(), Budget(6, 2)).plan(observation(2, turns_left=turns_left), rng)
+    assert max(len(actors) for actors in model.actors) == horizon
 
 
-def test_a_plan_is_a_function_of_the_generator():
-    plans = [
-        reckoner(GuardedModel(), Opponent(), Budget(16, 3)).plan(observation(2), np.random.default_rng(4))
-        for _ in range(2)
-    ]
-    assert np.array_equal(plans[0].block, plans[1].block)
-    assert plans[0].cost == plans[1].cost
+def test_answers_count_in_the_last_rounds_for_the_best_who_stay_before_the_others(rng):
+    model, looked = GuardedModel(), []
+    player = reckoner(model, opponent(rounds=2, share=0.25, recent=0), Budget(8, 5))
+    plan = player.plan(observation(2), rng, looked.append)
+    assert [len(actors) for actors in model.actors] == [1, 1, 1, 1, 2, 1, 2]
+    assert [len(joint) for joint in model.candidates if joint.shape[1] == 2] == [2 * 3, 2 * 3]
+    for iteration, alone in zip(looked[-2:], (3, 5), strict=True):
+        pushed = model.candidates[alone][:, 0, :, 0, 0].sum(axis=1)
+        plain = np.abs(422.0 - (START[4] + 40.0 * pushed))
+        order, costs = np.argsort(plain, kind="stable"), iteration.costs
+        assert costs[order[:2]].max() <= costs[order[2:]].min()
+        gaps = np.diff(costs[order[2:]])
+        assert gaps == pytest.approx(np.diff(plain[order[2:]]), abs=0.01), "the others stay in their order"
+    assert plan.cost == looked[-1].costs.min()
 
 
-def test_the_trace_tells_the_likeliest_future(rng):
-    model = GuardedModel()
-    plan = reckoner(model, Opponent(), Budget(6, 2)).plan(observation(2), rng)
-    assert plan.trace.block_paths.shape == (2, 6, 4, 2)
+@pytest.mark.parametrize(
+    ("also", "message"),
+    [({"guard": Guard()}, r"can have no \+guard"), ({"budget": Budget(8, 2, seconds=1.0)}, "not in seconds")],
+)
+def test_what_would_play_plans_that_no_answer_was_held_against_is_refused(also, message):
+    with pytest.raises(ValueError, match=message):
+        PlanningPolicy(GuardedModel(), "p1", opponent=opponent(), **also)
+
+
+def test_the_trace_tells_what_own_turns_lead_to_and_the_plan_the_likeliest_answer(rng):
+    plan = reckoner(GuardedModel(), opponent(rounds=1), Budget(6, 2)).plan(observation(2), rng)
+    assert plan.trace.block_paths.shape == (2, 6, 2, 2)
     assert plan.trace.costs.shape == (2, 6)
-    assert plan.warm_start.shape == (2, 5, 2)
     best = int(np.argmin(plan.trace.costs[-1]))
-    guard = abs(plan.block[:, 1].sum()) / 5.0
     pushed = START[4] + 40.0 * plan.block[:, 0].sum()
-    answered = pushed + 3.0 * (1.0 - guard) * 40.0 * plan.predicted_reply[:, 0].sum()
-    assert plan.trace.block_paths[-1, best, 1:3, 0] == pytest.approx([pushed, answered], abs=0.01)
+    assert plan.trace.block_paths[-1, best, 1, 0] == pytest.approx(pushed, abs=0.01)
+    assert plan.predicted_end[4] == pytest.approx(pushed, abs=0.01)
+    assert plan.predicted_reply[:, 0] == pytest.approx(-1.0)
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"kept": 0}, {"kept": 48}, {"recent": -1}, {"temperature": 0.0}, {"doubt": 0.0}, {"still": 1.5}],
+    [
+        {"proposed": 0},
+        {"rounds": 0},
+        {"recent": -1},
+        {"temperature": 0.0},
+        {"doubt": 0.0},
+        {"still": 1.5},
+        {"share": 0.0},
+    ],
     ids=str,
 )
 def test_senseless_options_are_refused(options):
     with pytest.raises(ValueError, match="must"):
-        Opponent(**options)
+        opponent(**options)
 
 
 def test_the_oracle_with_a_reply_plays(rng):
     match = Match(MatchSetup(stage="open", seed=1))
-    player = make_policy("oracle-reply", match.to_move, "open", budget=Budget(4, 1))
+    player = make_policy("oracle-reply", match.to_move, "open", budget=Budget(4, 1), advice=Advice(ToldPrior()))
     block = player.act(match.observation(player), rng)
     assert block.shape == (5, 2)
     assert np.abs(block).max() <= 1.0

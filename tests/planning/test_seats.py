@@ -7,6 +7,7 @@ import pytest
 
 from pushjepa.planning import (
     PLAYERS,
+    Advice,
     Budget,
     PlanningPolicy,
     SimulatorModel,
@@ -21,6 +22,7 @@ from pushjepa.planning import (
 from pushjepa.planning.guard import Guard
 from pushjepa.planning.seats import PlayerName, read_player
 from pushjepa.relay import Policy, get_stage
+from pushjepa.runtime.checkpoint import resolve
 
 
 @pytest.fixture
@@ -41,7 +43,8 @@ def strangers(monkeypatch) -> None:
 @pytest.mark.parametrize("name", [name for name in PLAYERS if not needs_model(name)])
 @pytest.mark.parametrize("side", ["p1", "p2"])
 def test_every_named_player_takes_a_seat(name, side):
-    assert isinstance(make_policy(name, side, "open"), Policy)
+    advice = Advice.of_model(resolve(None)) if needs_advice(name) else None
+    assert isinstance(make_policy(name, side, "open", advice=advice), Policy)
 
 
 def test_the_jepa_gets_its_model_and_budget():
@@ -94,14 +97,14 @@ def test_near_is_margin_but_for_its_cost():
     near, margin = (make_policy(name, "p1", "open") for name in ("oracle-near", "oracle-margin"))
     assert isinstance(near, PlanningPolicy)
     assert near.cost is near_cost
-    assert (near.budget, near.own_turns, near.opponent) == (margin.budget, margin.own_turns, margin.opponent)
+    assert (near.budget, near.opponent) == (margin.budget, margin.opponent)
 
 
-def test_margin_plans_one_turn_at_the_cost_that_decides_a_match():
+def test_margin_searches_as_ever_at_the_cost_that_decides_a_match():
     plain, margin = (make_policy(name, "p1", "open") for name in ("oracle", "oracle-margin"))
     assert isinstance(margin, PlanningPolicy)
     assert (plain.cost, margin.cost) == (push_cost, margin_cost)
-    assert (margin.own_turns, margin.opponent, margin.sees) == (plain.own_turns, plain.opponent, plain.sees)
+    assert (margin.opponent, margin.sees) == (plain.opponent, plain.sees)
     assert margin.budget == plain.budget
     assert needs_model("jepa-margin")
     assert not needs_advice("jepa-margin")
@@ -110,15 +113,18 @@ def test_margin_plans_one_turn_at_the_cost_that_decides_a_match():
 def test_the_goal_alone_is_searched_for_as_the_published_cost_is():
     plain, alone = (make_policy(name, "p1", "open") for name in ("oracle", "oracle-goal"))
     assert isinstance(alone, PlanningPolicy)
-    assert (alone.cost, alone.budget, alone.own_turns) == (goal_cost, plain.budget, plain.own_turns)
+    assert (alone.cost, alone.budget) == (goal_cost, plain.budget)
     assert needs_model("jepa-goal")
 
 
 def test_a_name_may_give_the_budget_before_the_advice():
-    assert read_player("jepa-reply@32x4+value+prior") == PlayerName("jepa-reply", ("value", "prior"), Budget(32, 4))
+    assert read_player("jepa-margin@32x4+value+prior") == PlayerName("jepa-margin", ("value", "prior"), Budget(32, 4))
+    assert read_player("oracle-reply@8x2+value") == PlayerName(
+        "oracle-reply", ("prior", "reply", "value"), Budget(8, 2)
+    )
     assert read_player("oracle@8x2") == PlayerName("oracle", (), Budget(8, 2))
-    assert read_player("jepa-margin@8x2+guard") == PlayerName("jepa-margin", (), Budget(8, 2), guarded=True)
-    assert read_player("jepa+guard+prior") == PlayerName("jepa", ("prior",), None, guarded=True)
+    assert read_player("jepa-margin@8x2+guard") == PlayerName("jepa-margin", ("guard",), Budget(8, 2))
+    assert read_player("jepa+guard+prior") == PlayerName("jepa", ("guard", "prior"))
     assert read_player("jepa+guard+guard") == PlayerName("jepa+guard+guard")
     assert not needs_advice("jepa+guard")
     guards = [make_policy(name, "p1", "open").guard for name in ("oracle", "oracle+guard")]

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from pushjepa.physics import Board, Physics
-from pushjepa.planning import SimulatorModel, joint_candidates
+from pushjepa.planning import SimulatorModel
+from pushjepa.planning.replies import answered_candidates
 from pushjepa.relay import get_stage
 from pushjepa.runtime.contract import Context
 
@@ -17,13 +18,13 @@ def context(model: SimulatorModel) -> Context:
 def test_imagination_is_the_physics_engine(rng):
     stage = get_stage("pillars")
     model, board = SimulatorModel(stage), Board(stage.obstacles)
-    own = rng.uniform(-1, 1, (3, 2, 5, 2)).astype(np.float32)
-    joint, actors = joint_candidates(own, 1)
+    own, answers = (rng.uniform(-1, 1, (3, 1, 5, 2)).astype(np.float32) for _ in range(2))
+    joint, actors = answered_candidates(own, answers, 1)
     states = model.decode(model.rollout(context(model), joint, actors))
-    assert states.shape == (3, 3, 7)
+    assert states.shape == (3, 2, 7)
     for candidate in range(3):
         state = START
-        for ahead, block in enumerate([own[candidate, 0], np.zeros((5, 2)), own[candidate, 1]]):
+        for ahead, block in enumerate([own[candidate, 0], answers[candidate, 0]]):
             state = board.run_turn(state, "p1" if ahead == 1 else "p2", block)[-1]
             assert np.array_equal(states[candidate, ahead], state.astype(np.float32))
 

@@ -170,7 +170,8 @@ class Cast:
         if name == "stumbler":
             return self.stumbler
         if engine is not None and engine.usual is not None:
-            return make_adaptive(name, side, engine.model, engine.usual, budget=Budget(8, 2))  # type: ignore[arg-type]
+            told = {"budget": Budget(8, 2), "advice": engine.advice}
+            return make_adaptive(name, side, engine.model, engine.usual, **told)  # type: ignore[arg-type]
         if name == "jepa":
             return make_policy("oracle", side, stage, budget=Budget(8, 2))
         return make_policy(name, side, stage)

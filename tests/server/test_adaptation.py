@@ -13,8 +13,9 @@ import pytest
 from pushjepa.adaptation.relay import AdaptivePlanner
 from pushjepa.physics import LAWS, Physics, tell_laws
 from pushjepa.physics.parameters import LIMITS
-from pushjepa.planning import PlanningPolicy
+from pushjepa.planning import Advice, PlanningPolicy
 from pushjepa.relay import get_stage
+from pushjepa.runtime.checkpoint import resolve
 from pushjepa.server import Engine, Roster
 from pushjepa.server.messages import SERVER_MESSAGES, Belief
 from pushjepa.server.minds import beliefs
@@ -28,7 +29,8 @@ SLOW = {"agent_speed": 150.0}
 def cast(cast, glider):
     """Policies that adapt: a world model that can be told of laws, and what is usual for it."""
     cast.lawful, cast.made, make = True, [], cast.make
-    cast.load = lambda: Engine(glider, "glider", 7, glider.usual)
+    advice = Advice.of_model(resolve(None))
+    cast.load = lambda: Engine(glider, "glider", 7, glider.usual, advice=advice)
 
     def keep(name, side, stage, engine):
         cast.made.append(make(name, side, stage, engine))
@@ -344,16 +346,17 @@ def test_a_model_can_adapt_if_it_is_told_of_the_games_laws_and_was_calibrated(tm
 
 
 @pytest.mark.parametrize("name", ["jepa", "jepa-reply"])
-def test_a_seat_gets_a_mind_if_its_model_can_adapt(glider, name):
-    adaptive = Engine(glider, "glider", usual=glider.usual)
+def test_a_seat_gets_a_mind_if_its_model_can_adapt(glider, name, tmp_path):
+    advice = Advice.of_model(tmp_path)
+    adaptive = Engine(glider, "glider", usual=glider.usual, advice=advice)
     one, two = (seat(name, "p1", get_stage("open"), adaptive) for _ in range(2))
     assert isinstance(one, AdaptivePlanner)
     assert one.mind is not two.mind
-    plain = seat(name, "p1", get_stage("open"), Engine(glider, "glider"))
+    plain = seat(name, "p1", get_stage("open"), Engine(glider, "glider", advice=advice))
     assert isinstance(plain, PlanningPolicy)
     assert not isinstance(plain, AdaptivePlanner)
     assert plain.budget == one.budget
-    assert plain.own_turns == one.own_turns
+    assert plain.opponent == one.opponent
     assert plain.cost is one.cost
 
 

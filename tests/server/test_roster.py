@@ -6,9 +6,12 @@ import time
 
 import pytest
 
+from pushjepa.planning import Advice
 from pushjepa.relay import get_stage
+from pushjepa.runtime.checkpoint import resolve
 from pushjepa.server import OFFERS, Engine, Limits, Roster, health, serve
 from pushjepa.server.messages import ProtocolError
+from pushjepa.server.roster import advice_of
 
 
 def settled(roster):
@@ -63,6 +66,31 @@ def test_a_model_that_cannot_be_loaded_is_said_and_the_others_still_play():
         with pytest.raises(ProtocolError, match=r"config\.json is missing") as caught:
             ask()
         assert caught.value.code == "unavailable"
+
+
+@pytest.mark.parametrize("advice", [None, Advice()], ids=["none", "without a prior"])
+def test_without_advice_those_alone_cannot_play_who_need_it(advice):
+    ready = threading.Event()
+
+    def load():
+        assert ready.wait(10)
+        return Engine("the model", "toy", 7, advice=advice)
+
+    roster = Roster(make, load=load)
+    assert roster.choose("jepa-reply").name == "jepa-reply", "while it loads nobody knows"
+    threading.Timer(0.05, ready.set).start()
+    for ask in (lambda: roster.policy("jepa-reply", "p1", get_stage("open")), lambda: roster.choose("jepa-reply")):
+        with pytest.raises(ProtocolError, match="no advice with a policy prior") as caught:
+            ask()
+        assert caught.value.code == "unavailable"
+    assert [o.name for o in roster.views() if not o.available] == ["jepa-reply"]
+    assert roster.policy("jepa-margin", "p1", get_stage("open"))[3] == "the model"
+
+
+def test_damaged_advice_stops_nobody_else(tmp_path):
+    (tmp_path / "advice.safetensors").write_text("hello")
+    assert advice_of(tmp_path) is None
+    assert advice_of(resolve(None)).prior is not None
 
 
 def test_without_a_model_nobody_who_needs_one_is_offered():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from pushjepa.physics import Board, Physics
-from pushjepa.planning import Budget, Plan, Trace, make_policy
+from pushjepa.planning import Advice, Budget, Plan, Trace, make_policy
 from pushjepa.relay import Match, MatchSetup
+from pushjepa.runtime.checkpoint import resolve
 from pushjepa.server.thinking import MAX_CANDIDATES, MAX_ITERATIONS, decide, evenly, free_paths, trace_views
 
 FAR = [450.0, 450.0, 300.0, 300.0, 0.3]  # the other agent and the block, out of the way
@@ -19,7 +20,7 @@ def plan_of(costs):
     blocks = np.zeros((iterations, count, 2, 2))
     blocks[:, :, 1, 1] = np.arange(count)
     trace = Trace(blocks, ends, costs)
-    return Plan(np.zeros((5, 2)), 0.0, costs.min(axis=1), trace, np.zeros(7), None, np.zeros((1, 5, 2)), 0.5)
+    return Plan(np.zeros((5, 2)), 0.0, costs.min(axis=1), trace, np.zeros(7), None, 0.5)
 
 
 def paths_of(costs):
@@ -95,7 +96,8 @@ def test_a_planner_tells_its_plan_and_draws_its_own_agents_paths(side):
 @pytest.mark.parametrize("side", ["p1", "p2"])
 def test_a_planner_that_reckons_with_an_answer_tells_where_the_other_agent_would_go(side):
     match = Match(MatchSetup("open", 4, first=side))
-    policy = make_policy("oracle-reply", side, "open", budget=Budget(6, 2))
+    advice = Advice.of_model(resolve(None))
+    policy = make_policy("oracle-reply", side, "open", budget=Budget(6, 2), advice=advice)
     move = decide(policy, match.observation(policy), np.random.default_rng(0), match.state, match.physics)
     plan = policy.plan(match.observation(policy), np.random.default_rng(0))
     assert len(move.plan.reply) == 5

@@ -87,7 +87,7 @@ def test_numpy_mixes_what_torch_mixes():
     net = AdviceNet(FEATURES, outputs_of_prior(MODES), 16, 1).eval()
     prior = Prior(Perceptron({name: value.numpy() for name, value in net.state_dict().items()}))
     state = experience().states[3, 4].astype(np.float64)
-    weights, means, stds = prior.mixture(state, "p1", 6)
+    weights, means, stds = (part[0] for part in prior.mixture(state[None], "p1", 6))
     with torch.no_grad():
         mixture = prior_mixture(net(torch.from_numpy(features(state[None], 6))))
     order = mixture.logits[0].argsort(descending=True)

@@ -100,7 +100,7 @@ def test_every_shipped_preset_reads_and_names_its_phases() -> None:
         (f"[model]\nunroll_hidden = 8\nlaws = 8\nvisible = {[1, 6, 7]}\n" + SCENES_PHASE, "needs a phase looks"),
         (PUSHT_LOOKS.replace("'looks'", "'turns'"), "needs a phase looks"),
         (PUSHT_LOOKS + "sigreg = 0.1", "so sigreg means nothing"),
-        ("[model]\nunroll_hidden = 8\nlaws = 3\n" + TURNS, "told in 8 numbers, not in 3"),
+        ("[model]\nunroll_hidden = 8\nlaws = 7\n" + TURNS, "told in 8 numbers, not in 7"),
         ("[model]\nlaws = 8\n" + TURNS, "8 of them, unroll_hidden 0"),
         (PUSHT_TURNS.format(3), "told in 12 numbers, not in 3"),
         ("task = 'pusht'\n" + LAWS_PHASE + "branches = 2", "with laws = 12"),

@@ -41,7 +41,7 @@ IterationsOption = Annotated[int | None, typer.Option(min=1, help="Iterations of
 TaskArgument = Annotated[str, typer.Argument(help="game or pusht.")]
 OutOption = Annotated[Path | None, typer.Option(file_okay=False, help="Folder for a report with tables and figures.")]
 OpponentOption = Annotated[str, typer.Option(help="Game: who plays against the model.")]
-PlayerOption = Annotated[str, typer.Option(help="Game: jepa, jepa-margin or jepa-reply.")]
+PlayerOption = Annotated[str, typer.Option(help="Game: jepa, jepa-margin, jepa-reply, ...")]
 StageOption = Annotated[str, typer.Option(help="Game: the stage.")]
 ChangeOption = Annotated[int, typer.Option(min=0, max=9, help="Game: the turn at which the laws change.")]
 RecedingOption = Annotated[int, typer.Option(min=1, max=5, help="Push-T: blocks played before the next plan.")]

@@ -25,9 +25,8 @@ from pushjepa.cli.common import (
 
 Row = Mapping[str, Any]
 _PLAYERS = (
-    "jepa, jepa-goal, jepa-near, jepa-margin, jepa-reply (each also with a budget, @96x6, +prior and +value if the "
-    "model has advice, and +guard), oracle and so on likewise, random, passive, chase_t, adversarial, shove, or "
-    "package.module:factory"
+    "jepa, jepa-goal, jepa-near, jepa-margin, jepa-reply (each also with a budget, @96x6, and +prior, +value, +reply, "
+    "or +guard), oracle and so on likewise, random, passive, chase_t, adversarial, shove, or package.module:factory"
 )
 
 
@@ -164,13 +163,13 @@ def bench(
     """Time the planning of a turn, one player after the other in each run, beside the machine's matrix products."""
     from pushjepa.evaluation.match_play import ModelOptions
     from pushjepa.evaluation.speed import measure_planning
-    from pushjepa.planning import make_planner, needs_advice
+    from pushjepa.planning import make_planner
     from pushjepa.relay import get_stage
 
     options = ModelOptions(model=model, threads=threads, device=device)
     loaded = options.load()
     names = tuple(dict.fromkeys(player or ["jepa"]))
-    advice = {name: options.load_advice() if needs_advice(name) else None for name in names}
+    advice = {name: options.advice_for(name) for name in names}
     for name in names:  # a name that is no planner's is refused before any is timed
         make_planner(name, "p1", get_stage(stage), model=loaded, advice=advice[name])
     rows: list[Row] = []

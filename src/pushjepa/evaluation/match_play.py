@@ -13,7 +13,7 @@ import numpy as np
 from pushjepa.data.parallel import count_workers, parallel_map
 from pushjepa.evaluation.results import Row
 from pushjepa.evaluation.statistics import bootstrap_mean, wilson
-from pushjepa.planning import Advice, Budget, find_advice, make_policy, needs_advice, needs_model
+from pushjepa.planning import Advice, Budget, make_policy, needs_advice, needs_model
 from pushjepa.relay import SIDES, Match, MatchSetup, Policy, Side, get_stage
 from pushjepa.runtime.checkpoint import resolve
 from pushjepa.runtime.contract import WorldModel
@@ -39,13 +39,13 @@ class ModelOptions:
     def load(self) -> WorldModel:
         return _load(self)
 
-    def load_advice(self) -> Advice:
-        """The advice in the model's folder, for players that go by some.
+    def advice_for(self, name: str) -> Advice | None:
+        """The advice that the player called ``name`` goes by with this model; None if it goes by none.
 
         Raises:
-            ValueError: there is none.
+            ValueError: it needs some, and none can be read.
         """
-        return _load_advice(self)
+        return _load_advice(self) if needs_advice(name) else None
 
 
 @lru_cache(maxsize=1)  # one worker process plays many pairs with one model
@@ -56,7 +56,7 @@ def _load(options: ModelOptions) -> WorldModel:
 
 @lru_cache(maxsize=1)
 def _load_advice(options: ModelOptions) -> Advice:
-    return Advice.load(find_advice(resolve(options.model)))
+    return Advice.of_model(resolve(options.model))
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _seat_players(contest: Contest, seats: tuple[Side, Side]) -> list[Policy]:
             stage,
             model=options.load() if needs_model(name) else None,
             budget=contest.budget,
-            advice=options.load_advice() if needs_advice(name) else None,
+            advice=options.advice_for(name),
         )
         for name, seat in zip(contest.players, seats, strict=True)
     ]

@@ -46,7 +46,7 @@ class Series:
     """Everything that decides a series of pairs under some laws.
 
     Attributes:
-        player: one that can adapt, of ``pushjepa.planning.seats.JEPAS``.
+        player: one that plans with the world model; see :func:`pushjepa.planning.seats.read_player`.
         opponent: the name of who plays against it; ``oracle`` is told of the laws, which scripted ones have no use for.
         stage: name of the stage.
         seed: of start positions and luck.
@@ -217,7 +217,14 @@ def _seat(series: Series, side: Side, physics: Physics, remembered: Array | None
     options = Options(adapt=series.condition != "frozen", seconds=PATIENT)
     model = cast(LawfulModel, series.options.load())  # a mind refuses a model that knows one world only
     return make_adaptive(
-        series.player, side, model, series.usual, budget=series.budget, options=options, remembered=remembered
+        series.player,
+        side,
+        model,
+        series.usual,
+        budget=series.budget,
+        advice=series.options.advice_for(series.player),
+        options=options,
+        remembered=remembered,
     )
 
 
@@ -225,7 +232,7 @@ def _seat_opponent(series: Series, side: Side, physics: Physics) -> Policy:
     """Who plays against the model. Scripted ones know no laws; the oracle searches on the true ones' simulator."""
     if series.opponent == "oracle":
         return oracle(side, get_stage(series.stage), series.budget, physics)
-    return make_policy(series.opponent, side, series.stage)
+    return make_policy(series.opponent, side, series.stage, advice=series.options.advice_for(series.opponent))
 
 
 def _judge(match: Match, mine: Side, pair: int, player: AdaptivePlanner | None, change_at: int) -> Trial:

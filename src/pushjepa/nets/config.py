@@ -8,6 +8,7 @@ from typing import ClassVar
 from pushjepa.physics.record import Record
 
 ENCODERS = ("keypoint", "vit-tiny")
+PLACED_LAWS = 6  #: how many numbers an unroll that is told of laws has to be told: the sixth is the agents' force
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ class ModelConfig(Record):
         self._check_unroll()
         if self.laws < 0 or (self.laws and not self.unroll_hidden):
             raise ValueError(f"laws are told to the unroll: {self.laws} of them, unroll_hidden {self.unroll_hidden}")
+        if 0 < self.laws < PLACED_LAWS:
+            raise ValueError(f"an unroll that is told of laws has a place for {PLACED_LAWS} at least, got {self.laws}")
         check_visible(self.visible, self.laws)
         if self.visible and self.encoder != "keypoint":
             raise ValueError("a second look is for the keypoint encoder: visible must be empty")

@@ -13,11 +13,10 @@ from pushjepa.planning.costs import (
     near_cost,
     push_cost,
 )
-from pushjepa.planning.imagination import joint_candidates
 from pushjepa.planning.overlap import push_agents_out
 from pushjepa.planning.plan import Plan, Trace
 from pushjepa.planning.policies import PlanningPolicy, oracle
-from pushjepa.planning.replies import Opponent
+from pushjepa.planning.replies import Opponent, joint_candidates
 from pushjepa.planning.search import Budget, Iteration, SearchResult, cross_entropy_search
 from pushjepa.planning.seats import PLAYERS, check_player, make_planner, make_policy, needs_advice, needs_model
 from pushjepa.planning.selfplay import gather

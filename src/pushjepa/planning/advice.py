@@ -1,12 +1,14 @@
-"""Advice for a search in the game: a policy prior says what is worth trying, a value function where a future leads.
+"""Advice for a search in the game: a policy prior says what is worth trying, and what an opponent may answer, a value
+function where a future leads.
 
 The prior is distilled from the plans of an experience, which are one-turn searches of the player that gathered it, at
 its cost; the value has learned from the ends of the matches in it what margin a position leads to where a side plays
 so, with that budget, against the players it met there (compare expert iteration, Anthony et al., 2017). A deeper search
-at another cost is advised by them all the same: they say what such searches find, not what is best. Both are asked
-about the position that a model decodes, as the side to move sees it, but have learned from true ones, blurred a little;
-and of the stage they see nothing: no frame's latent is asked for more than its position. They are small enough for
-NumPy; ``pushjepa.nets.advice`` is the same network in torch.
+at another cost is advised by them all the same: they say what such searches find, not what is best. Both have learned
+under the standard laws of physics, and know of no others. They are asked about the position that a model decodes, as
+the side to move sees it, but have learned from true ones, blurred a little; and of the stage they see nothing: no
+frame's latent is asked for more than its position. They are small enough for NumPy; ``pushjepa.nets.advice`` is the
+same network in torch.
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ from pushjepa.physics.constants import BOARD_CENTRE, TURN_STEPS
 from pushjepa.physics.geometry import Array
 from pushjepa.planning.costs import PLACE, AgentBehindBlock, Cost, WeightedSum, margin_cost
 from pushjepa.relay.contract import Point, Side
-from pushjepa.relay.rules import MATCH_TURNS, SIDES, other
+from pushjepa.relay.rules import MATCH_TURNS, SIDES
 from pushjepa.relay.stages import Stage, get_stage
+from pushjepa.runtime.checkpoint import resolve
 from pushjepa.runtime.contract import FloatArray
 
 FILE = "advice.safetensors"  #: beside a model's weights
@@ -142,19 +145,32 @@ class Prior:
         if net.outputs != outputs_of_prior(self.modes) or not self.modes:
             raise ValueError(f"a prior's network has {outputs_of_prior(1)} outputs a component, got {net.outputs}")
 
-    def mixture(self, state: Array, side: Side, turns_left: int) -> tuple[Array, Array, Array]:
-        """Weights (M,), means (M, 5, 2) and standard deviations (M, 5, 2) as ``side`` sees the board, heaviest first.
+    def mixture(self, states: Array, side: Side, turns_left: int) -> tuple[Array, Array, Array]:
+        """Weights (S, M), means (S, M, 5, 2) and standard deviations (S, M, 5, 2) as ``side`` sees the board.
+
+        The heaviest component of a mixture comes first.
 
         Args:
-            state: (7,) the position.
+            states: (S, 7) positions.
             side: who is to move.
             turns_left: this one included.
         """
-        given = self.net(features(seen_by(state, side)[None], turns_left)).astype(np.float64)
-        logits, means, stds = (part[0] for part in components(given, self.modes, _softplus))
-        weights = np.exp(logits - logits.max())
-        order = np.argsort(-weights, kind="stable")
-        return weights[order] / weights.sum(), means[order], stds[order]
+        given = self.net(features(seen_by(states, side), turns_left)).astype(np.float64)
+        logits, means, stds = components(given, self.modes, _softplus)
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        order = np.argsort(-weights, axis=1, kind="stable")
+        rows = np.arange(len(order))[:, None]
+        return (weights / weights.sum(axis=1, keepdims=True))[rows, order], means[rows, order], stds[rows, order]
+
+    def likeliest(self, states: Array, side: Side, turns_left: int, count: int) -> FloatArray:
+        """The means (S, count at most, 5, 2), in [-1, 1], of the heaviest components, as the board is drawn.
+
+        Args:
+            states, side, turns_left: as for :meth:`mixture`.
+            count: how many; all components if there are fewer.
+        """
+        means = np.clip(self.mixture(states, side, turns_left)[1][:, :count], -1.0, 1.0)
+        return turns_seen_by(means, side).astype(np.float32)
 
     def propose(self, state: Array, side: Side, turns_left: int, count: int, rng: np.random.Generator) -> FloatArray:
         """Turns (count, 5, 2) in [-1, 1] that are worth trying: the components' means, then draws from the mixture.
@@ -166,7 +182,7 @@ class Prior:
             count: how many.
             rng: where the draws come from.
         """
-        weights, means, stds = self.mixture(state, side, turns_left)
+        weights, means, stds = (part[0] for part in self.mixture(state[None], side, turns_left))
         which = rng.choice(self.modes, size=max(0, count - self.modes), p=weights)
         drawn = means[which] + stds[which] * rng.standard_normal((len(which), *TURN))
         turns = np.clip(np.concatenate([means, drawn])[:count], -1.0, 1.0)
@@ -210,6 +226,15 @@ class Advice:
     value: Value | None = None
 
     @classmethod
+    def of_model(cls, folder: Path) -> Advice:
+        """The advice that players with the model of a checkpoint folder go by; see :func:`find_advice`.
+
+        Raises:
+            ValueError: there is none, or none that can be read.
+        """
+        return cls.load(find_advice(folder))
+
+    @classmethod
     def load(cls, path: str | Path) -> Advice:
         """Read what :func:`save_advice` wrote.
 
@@ -235,23 +260,23 @@ class Advice:
 class LeafValue:
     """Less the margin in px that ``value`` expects at the end of the match, for ``side``.
 
-    What is imagined begins and, where turns are left after it, ends with an own turn: the opponent is to move.
-
     Attributes:
         value: asked about the last imagined states.
         side: who plans.
+        to_move: who plays the turn after them.
         turns_left: after them.
     """
 
     value: Value
     side: Side
+    to_move: Side
     turns_left: int
 
     def __call__(self, states: Array, latents: FloatArray) -> Array:
-        return -self.value(states[:, -1], self.side, other(self.side), self.turns_left)
+        return -self.value(states[:, -1], self.side, self.to_move, self.turns_left)
 
 
-def value_cost(value: Value, side: Side, goals: tuple[Point, Point], turns_left: int) -> Cost:
+def value_cost(value: Value, side: Side, goals: tuple[Point, Point], to_move: Side, turns_left: int) -> Cost:
     """What a future is worth by what the match will end with.
 
     Where it ends with that future the lead itself is known, and :func:`~pushjepa.planning.costs.margin_cost` judges.
@@ -261,11 +286,13 @@ def value_cost(value: Value, side: Side, goals: tuple[Point, Point], turns_left:
         value: asked about the last imagined states.
         side: who plans.
         goals: own first, px.
-        turns_left: after the last imagined turn, which was an own one unless none is left.
+        to_move: who plays the turn after the last imagined one.
+        turns_left: after the last imagined turn.
     """
     if turns_left <= 0:
-        return margin_cost(side, goals)
-    return WeightedSum(((1.0, LeafValue(value, side, turns_left)), (PLACE, AgentBehindBlock(side, goals[0]))))
+        return margin_cost(side, goals, turns_left)
+    leaf = LeafValue(value, side, to_move, turns_left)
+    return WeightedSum(((1.0, leaf), (PLACE, AgentBehindBlock(side, goals[0]))))
 
 
 def outputs_of_prior(modes: int) -> int:
@@ -299,15 +326,15 @@ def save_advice(path: Path, networks: Mapping[str, Mapping[str, FloatArray]], ab
 
 
 def find_advice(folder: Path) -> Path:
-    """The advice in a checkpoint folder.
+    """The advice in a checkpoint folder, or else that of the bundled model: advice is asked about positions alone.
 
     Raises:
-        ValueError: it holds none.
+        ValueError: there is neither.
     """
-    path = folder / FILE
-    if not path.is_file():
-        raise ValueError(f"checkpoint {folder} has no {FILE} for players with +prior or +value; see pushjepa advise")
-    return path
+    for path in (folder / FILE, resolve(None) / FILE):
+        if path.is_file():
+            return path
+    raise ValueError(f"checkpoint {folder} has no {FILE}, and neither has the bundled model; see pushjepa advise")
 
 
 def _softplus(x: Array) -> Array:

@@ -25,8 +25,9 @@ class Cost(Protocol):
         ...
 
 
-#: Builds the cost of one turn from the side that plans and the goals, own first, in board px.
-CostFactory = Callable[[Side, tuple[Point, Point]], Cost]
+#: Builds the cost of a future from the side that plans, the goals, own first, in board px, and the turns of the match
+#: that are left after it.
+CostFactory = Callable[[Side, tuple[Point, Point], int], Cost]
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ class AgentBehindBlock:
     """Distance in px of ``side``'s agent, at the end, from where it would stand to push the block to ``goal`` next.
 
     That place is ``reach`` px from the block's centre on the far side from ``goal``, or the nearest to it that the
-    board's walls leave room for. It knows nothing of the block's outline, its scale or obstacles: at 40 px an agent
-    would mostly overlap a T, so that it is drawn to that side rather than to that point. In the goal the side changes.
+    board's walls leave room for; a block nearer to the goal than ``reach`` lets it come nearer, so that the place does
+    not jump where the block crosses the goal. It knows nothing of the block's outline, its scale or obstacles: at 40 px
+    an agent would mostly overlap a T, so that it is drawn to that side rather than to that point.
     """
 
     side: Side
@@ -65,7 +67,7 @@ class AgentBehindBlock:
 
     def __call__(self, states: Array, latents: FloatArray) -> Array:
         block, goal = states[:, -1, 4:6], np.array(self.goal)
-        away = (block - goal) / np.maximum(_distance(block, goal), 1e-6)[:, None]
+        away = (block - goal) / np.maximum(_distance(block, goal), self.reach)[:, None]
         nearest = WALL_INSET + AGENT_RADIUS
         place = np.clip(block + self.reach * away, nearest, BOARD_SIZE - nearest)
         first = 2 * SIDES.index(self.side)
@@ -85,33 +87,35 @@ class WeightedSum:
         return total
 
 
-def push_cost(side: Side, goals: tuple[Point, Point]) -> Cost:
+def push_cost(side: Side, goals: tuple[Point, Point], _: int) -> Cost:
     """The published cost, |agent - block| + 2 |block - own goal|: stay at the block, and bring it home."""
     return WeightedSum(((1.0, AgentToBlock(side)), (2.0, BlockToGoal(goals[0]))))
 
 
-def goal_cost(_: Side, goals: tuple[Point, Point]) -> Cost:
+def goal_cost(_: Side, goals: tuple[Point, Point], __: int) -> Cost:
     """Block to own goal alone, for ablations: nothing leads an agent to a block that it cannot reach in its turn."""
     return BlockToGoal(goals[0])
 
 
-def margin_cost(side: Side, goals: tuple[Point, Point]) -> Cost:
+def margin_cost(side: Side, goals: tuple[Point, Point], turns_left: int) -> Cost:
     """Block to own goal less block to the opponent's, and two fifths of the way from the agent to behind the block.
 
     What decides a match is by how much the block ends nearer to one goal. The last term says what a turn is worth
-    beyond that: an agent behind the block can go on pushing, one before it has to go round. It counts in the last turn
-    of a match too.
+    beyond that: an agent behind the block can go on pushing, one before it has to go round. Where only the opponent's
+    turn is left it counts as well, for behind the block is in the opponent's way. After the last turn of a match the
+    lead alone counts.
     """
-    return _margin(goals, PLACE, AgentBehindBlock(side, goals[0]))
+    return _margin(goals, turns_left, PLACE, AgentBehindBlock(side, goals[0]))
 
 
-def near_cost(side: Side, goals: tuple[Point, Point]) -> Cost:
-    """Block to own goal less block to the opponent's, and a fifth of |agent - block|, for ablations: stay at it."""
-    return _margin(goals, 0.2, AgentToBlock(side))
+def near_cost(side: Side, goals: tuple[Point, Point], turns_left: int) -> Cost:
+    """As :func:`margin_cost` with a fifth of |agent - block| for its last term, for ablations: stay at the block."""
+    return _margin(goals, turns_left, 0.2, AgentToBlock(side))
 
 
-def _margin(goals: tuple[Point, Point], weight: float, place: Cost) -> Cost:
-    return WeightedSum(((1.0, BlockToGoal(goals[0])), (-1.0, BlockToGoal(goals[1])), (weight, place)))
+def _margin(goals: tuple[Point, Point], turns_left: int, weight: float, place: Cost) -> Cost:
+    lead: tuple[tuple[float, Cost], ...] = ((1.0, BlockToGoal(goals[0])), (-1.0, BlockToGoal(goals[1])))
+    return WeightedSum((*lead, (weight, place)) if turns_left > 0 else lead)
 
 
 def _distance(a: Array, b: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -12,14 +13,15 @@ from pushjepa.physics.geometry import Array
 from pushjepa.planning.costs import Cost
 from pushjepa.planning.overlap import push_agents_out
 from pushjepa.planning.plan import Trace
-from pushjepa.planning.replies import Opponent, alternate, replied_candidates
-from pushjepa.planning.search import INITIAL_STD, SMALLEST_STD
-from pushjepa.relay.rules import SIDES
+from pushjepa.planning.replies import Reply, answered_candidates, joint_candidates
 from pushjepa.runtime.contract import Context, FloatArray, WorldModel
 
 
 class Scored(NamedTuple):
-    """Candidates as they were scored: states (S, H, 7), costs (S,), and the likeliest answers (S, 5, 2), if any."""
+    """Candidates as they were scored: states (S, 1, 7), costs (S,), and the likeliest answers (S, 5, 2).
+
+    No answers where none counted; zeros for candidates that none was held against.
+    """
 
     states: Array
     costs: Array
@@ -27,7 +29,7 @@ class Scored(NamedTuple):
 
 
 class Imagination:
-    """Scores own turns with the model, the opponent standing still between them; remembers what it saw for the trace.
+    """Scores own turns with the model and remembers what it saw for the trace.
 
     Args:
         model: what imagines.
@@ -48,13 +50,13 @@ class Imagination:
         self.seen: list[Scored] = []  # what each iteration looked at
 
     def __call__(self, candidates: FloatArray) -> Array:
-        """Costs (S,) of own action blocks (S, N, 5, 2), which are remembered."""
+        """Costs (S,) of own turns (S, 1, 5, 2), which are remembered."""
         scored = self._score(candidates)
         self.seen.append(scored)
         return scored.costs
 
     def judge(self, candidates: FloatArray) -> Array:
-        """Costs (S,) of own action blocks (S, N, 5, 2), which are not remembered."""
+        """Costs (S,) of own turns (S, 1, 5, 2), which are not remembered."""
         return self._score(candidates).costs
 
     @property
@@ -62,7 +64,7 @@ class Imagination:
         return self.model.decode(self.context.latents[-1])
 
     def best_states(self, last: int | None = None) -> Array:
-        """The states (H, 7) that the cheapest candidate leads to, or that of number ``last`` in the last iteration."""
+        """The states (1, 7) that the cheapest candidate leads to, or that of number ``last`` in the last iteration."""
         iteration, candidate = self._best(last)
         best: Array = self.seen[iteration].states[candidate]
         return best
@@ -88,7 +90,7 @@ class Imagination:
         return push_agents_out(states, self.laws.block_shape, self.laws.block_scale), latents
 
     def _score(self, candidates: FloatArray) -> Scored:
-        """Own action blocks (S, N, 5, 2), imagined and judged."""
+        """Own turns (S, 1, 5, 2), imagined and judged."""
         joint, actors = joint_candidates(candidates, self.actor)
         states, latents = self._imagine(joint, actors)
         return Scored(states, self.cost(states, latents))
@@ -103,85 +105,48 @@ class Imagination:
 
 
 class ReplyImagination(Imagination):
-    """Scores own turns with the opponent's answers between (and after) them.
+    """Scores own turns, and in the last iterations of a search the best of them by what the opponent may answer.
 
-    While the search narrows its own turn, a second one narrows the opponent's answer to the best own turn so far, one
-    iteration for one. Its best finds, standing still, and what the opponent has played in this match are the answers
-    that every candidate is held against; each counts as much as the opponent would like it
-    (:meth:`Opponent.likelihood`). As answers get better, plans get dearer: only costs of one iteration compare.
+    A turn that answers are held against costs the mean over them, each as likely as the opponent would like it
+    (:meth:`~pushjepa.planning.replies.Reply.weigh`); the others of an iteration come after those, in the order in which
+    they were. So costs compare within an iteration only.
 
     Args:
         model, context, actor, cost, laws: as for :class:`Imagination`.
-        opponent: how it is reckoned with.
-        theirs: the opponent's own cost of a future.
-        played: (T, 5, 2) the opponent's turns in this match so far.
-        horizon: turns imagined, own ones and answers in turn.
-        rng: where the draws of answers come from.
+        reply: the opponent's next turn.
+        alone: iterations before answers count.
     """
 
     costs_move = True
 
     def __init__(
-        self,
-        model: WorldModel,
-        context: Context,
-        actor: int,
-        cost: Cost,
-        laws: Physics,
-        opponent: Opponent,
-        theirs: Cost,
-        played: FloatArray,
-        horizon: int,
-        rng: np.random.Generator,
+        self, model: WorldModel, context: Context, actor: int, cost: Cost, laws: Physics, reply: Reply, alone: int
     ) -> None:
         super().__init__(model, context, actor, cost, laws)
-        self.opponent, self.theirs, self.horizon, self.rng = opponent, theirs, horizon, rng
-        self.still, self.habits = opponent.share_still(played), opponent.habits(played)
-        shape = (model.spec.frameskip, 2)
-        self.mean, self.std = np.zeros(shape, np.float32), np.full(shape, INITIAL_STD, np.float32)
-        self.found = np.zeros((0, *shape), np.float32)  # the best answers to the leader
-        self.leader = np.zeros((1, *shape), np.float32)  # (N, 5, 2) the best own turns so far; at first to stand still
-
-    def __call__(self, candidates: FloatArray) -> Array:
-        """Costs (S,) of own action blocks (S, N, 5, 2), each the mean over the opponent's answers."""
-        self._study()
-        costs = super().__call__(candidates)
-        self.leader = candidates[int(np.argmin(costs))]
-        return costs
+        self.reply, self.alone = reply, alone
 
     def _score(self, candidates: FloatArray) -> Scored:
-        answers = np.concatenate([self.habits, self.found])  # (R, 5, 2), standing still first
-        joint, actors = replied_candidates(candidates, answers, self.actor, self.horizon)
-        states, latents = self._imagine(joint, actors)
-        rows = (len(candidates), len(answers))
-        likely = self.opponent.likelihood(self.theirs(states[:, :2], latents[:, :2]).reshape(rows), self.still)
-        costs = (likely * self.cost(states, latents).reshape(rows)).sum(axis=1)
-        expected = likely.argmax(axis=1)
-        states = states.reshape(*rows, self.horizon, -1)[np.arange(len(candidates)), expected]
-        return Scored(states, np.asarray(costs), answers[expected])
+        scored = super()._score(candidates)
+        if len(self.seen) < self.alone:
+            return scored
+        return self._answered(candidates, scored)
+
+    def _answered(self, candidates: FloatArray, scored: Scored) -> Scored:
+        """Scored candidates (S, 1, 5, 2), the best of them by the answers."""
+        count = math.ceil(self.reply.opponent.share * len(candidates))
+        order = np.argsort(scored.costs, kind="stable")
+        best, rest = order[:count], order[count:]
+        answers = self.reply.answers(scored.states[best, -1])  # (B, R, 5, 2)
+        states, latents = self._imagine(*answered_candidates(candidates[best], answers, self.actor))
+        rows = answers.shape[:2]
+        ours, likely = self.reply.weigh(
+            states.reshape(*rows, *states.shape[1:]), latents.reshape(*rows, *latents.shape[1:])
+        )
+        costs, replies = scored.costs.copy(), np.zeros((len(candidates), *answers.shape[2:]), np.float32)
+        costs[best] = (likely * ours).sum(axis=1)
+        costs[rest] += costs[best].max() - scored.costs[best[-1]]
+        replies[best] = answers[np.arange(len(best)), likely.argmax(axis=1)]
+        return Scored(scored.states, costs, replies)
 
     def _best(self, last: int | None) -> tuple[int, int]:
         return super()._best(int(np.argmin(self.seen[-1].costs)) if last is None else last)
-
-    def _study(self) -> None:
-        """One iteration of the opponent's cross-entropy search for an answer to the leader's first turn."""
-        noise = self.rng.standard_normal((self.opponent.candidates, *self.mean.shape), dtype=np.float32)
-        answers = np.clip(self.mean + self.std * noise, -1.0, 1.0)
-        answers[: len(self.found)] = self.found
-        joint, actors = replied_candidates(self.leader[None, :1], answers, self.actor, 2)
-        states, latents = self._imagine(joint, actors)
-        order = np.argsort(self.theirs(states, latents), kind="stable")
-        elites = answers[order[: self.opponent.elites]]
-        self.mean, self.std = elites.mean(axis=0), np.maximum(elites.std(axis=0), SMALLEST_STD)
-        self.found = answers[order[: self.opponent.kept]]
-
-
-def joint_candidates(own: FloatArray, actor: int) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Own action blocks (S, N, 5, 2) to joint ones (S, 2 N - 1, 5, 2 agents, 2) and who acts in each (2 N - 1,).
-
-    The opponent's turns between the own ones are all zeros, and so is the waiting agent in every block.
-    """
-    count, turns, steps, _ = own.shape
-    joint = np.zeros((count, 2 * turns - 1, steps, len(SIDES), 2), dtype=np.float32)
-    joint[:, ::2, :, actor] = own
-    return joint, alternate(actor, 2 * turns - 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pushjepa.physics.geometry import Array
-from pushjepa.runtime.contract import FloatArray
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,11 @@ class Plan:
 
     Attributes:
         block: (5, 2) the actions to play, in [-1, 1].
-        cost: what the whole plan costs.
-        cost_by_iteration: (I,) the lowest cost known after each iteration.
+        cost: what it costs.
+        cost_by_iteration: (I,) the lowest cost known after each iteration; with answers that of the iteration itself.
         trace: what was looked at.
         predicted_end: (7,) the state in which the own turn is thought to end.
-        predicted_reply: (5, 2) the opponent's turn that the plan reckons with; None if it reckons with none.
-        warm_start: (own turns, 5, 2) to pass to the next own turn's search.
+        predicted_reply: (5, 2) the likeliest of the answers that the plan was held against; None if there were none.
         seconds: wall-clock time it took.
     """
 
@@ -44,5 +42,4 @@ class Plan:
     trace: Trace
     predicted_end: Array
     predicted_reply: Array | None
-    warm_start: FloatArray
     seconds: float

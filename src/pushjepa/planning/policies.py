@@ -17,11 +17,11 @@ from pushjepa.planning.costs import Cost, CostFactory, goal_cost, margin_cost, n
 from pushjepa.planning.guard import Guard
 from pushjepa.planning.imagination import Imagination, ReplyImagination
 from pushjepa.planning.plan import Plan
-from pushjepa.planning.replies import Opponent
-from pushjepa.planning.search import INITIAL_STD, Budget, Iteration, cross_entropy_search
+from pushjepa.planning.replies import Opponent, Reply
+from pushjepa.planning.search import Budget, Iteration, cross_entropy_search
 from pushjepa.planning.simulator import SimulatorModel
 from pushjepa.relay.contract import Observation, Side, last_history
-from pushjepa.relay.rules import SIDES
+from pushjepa.relay.rules import SIDES, other
 from pushjepa.relay.stages import Stage
 from pushjepa.runtime.contract import Context, FloatArray, WorldModel
 
@@ -38,8 +38,7 @@ class PlanningPolicy:
         side: its seat.
         cost: builds the cost of a turn.
         budget: how much it may look at.
-        own_turns: how many of its own turns it plans.
-        opponent: how the opponent's turns between them are reckoned with; None imagines that it stands still.
+        opponent: how the opponent's answer is reckoned with; None takes a turn for what it leads to alone.
         sees: "frames", or "state" for a model that encodes states.
         laws: that are believed to hold: no imagined agent may stand in their block. The standard ones if None.
         prior: a policy prior, which proposes some of the turns that the search looks at first; without one they are
@@ -48,7 +47,8 @@ class PlanningPolicy:
         guard: what judges the best plans again before one is played; None plays the cheapest.
 
     Raises:
-        ValueError: own_turns under 1.
+        ValueError: an opponent with a guard, which would judge plans that no answers were held against, or with a
+            budget in seconds, which may be over before answers count.
     """
 
     def __init__(
@@ -57,7 +57,6 @@ class PlanningPolicy:
         side: Side,
         cost: CostFactory = push_cost,
         budget: Budget | None = None,
-        own_turns: int = 1,
         opponent: Opponent | None = None,
         sees: Literal["frames", "state"] = "frames",
         laws: Physics | None = None,
@@ -65,13 +64,14 @@ class PlanningPolicy:
         value: Value | None = None,
         guard: Guard | None = None,
     ) -> None:
-        if own_turns < 1:
-            raise ValueError(f"a planner plans at least its own next turn, got own_turns={own_turns}")
+        if opponent is not None and guard is not None:
+            raise ValueError("a planner that reckons with answers (+reply) can have no +guard")
+        if opponent is not None and budget is not None and budget.seconds is not None:
+            raise ValueError("a planner that reckons with answers needs a budget in iterations, not in seconds")
         self.model = model
         self.side: Side = side
         self.cost = cost
         self.budget = budget or Budget()
-        self.own_turns = own_turns
         self.opponent = opponent
         self.sees: Literal["frames", "state"] = sees
         self.laws = laws or Physics()
@@ -86,7 +86,6 @@ class PlanningPolicy:
         self,
         observation: Observation,
         rng: np.random.Generator,
-        warm_start: FloatArray | None = None,
         on_iteration: Callable[[Iteration], None] | None = None,
     ) -> Plan:
         """Search for the best turn.
@@ -94,7 +93,6 @@ class PlanningPolicy:
         Args:
             observation: what the seat sees.
             rng: where the randomness comes from.
-            warm_start: an earlier plan's, to search around.
             on_iteration: told about every iteration of the search.
 
         Raises:
@@ -103,12 +101,15 @@ class PlanningPolicy:
         started = time.perf_counter()
         if observation.side != self.side:
             raise ValueError(f"a policy in seat {self.side} was asked to act for {observation.side}")
-        imagination, turns = self._imagination(observation, rng)
-        shape = (turns, self.model.spec.frameskip, 2)
-        start = None if warm_start is None else warm_start[:turns]
-        ideas = self._proposals(imagination, observation.turns_left, shape, start, rng)
+        imagination = self._imagination(observation)
         found = cross_entropy_search(
-            imagination, shape, self.budget, rng, start, on_iteration, imagination.costs_move, proposals=ideas
+            imagination,
+            (1, self.model.spec.frameskip, 2),
+            self.budget,
+            rng,
+            on_iteration=on_iteration,
+            costs_move=imagination.costs_move,
+            proposals=self._proposals(imagination, observation.turns_left, rng),
         )
         best, cost, number = found.best, found.cost, None
         if self.guard is not None:
@@ -121,50 +122,41 @@ class PlanningPolicy:
             trace=imagination.trace(),
             predicted_end=imagination.best_states(number)[0],
             predicted_reply=imagination.best_reply(number),
-            warm_start=np.concatenate([found.mean[1:], np.zeros_like(found.mean[:1])]),
             seconds=time.perf_counter() - started,
         )
 
-    def _imagination(self, observation: Observation, rng: np.random.Generator) -> tuple[Imagination, int]:
-        """What scores the candidates of this turn, and how many own turns each has: no more than are left to play."""
+    def _imagination(self, observation: Observation) -> Imagination:
+        """What scores the candidates of this turn."""
         context, actor = self._context(observation), SIDES.index(self.side)
-        horizon = min(2 * self.own_turns - 1, observation.turns_left)
-        turns = (horizon + 1) // 2
-        if self.opponent is None or horizon == 1:
-            # Such a future ends with an own turn, also where the match would leave the opponent one more.
-            cost = self._cost(observation, 2 * turns - 1)
-            return Imagination(self.model, context, actor, cost, self.laws), turns
-        cost = self._cost(observation, horizon)
-        theirs = self.opponent.cost(SIDES[1 - actor], (observation.goals[1], observation.goals[0]))
-        played = observation.blocks[observation.actors == 1 - actor][:, :, 1 - actor]
-        draws = np.random.default_rng(rng.integers(2**63))
-        looking = ReplyImagination(
-            self.model, context, actor, cost, self.laws, self.opponent, theirs, played, horizon, draws
+        cost = self._cost(observation, 1)
+        if self.opponent is None or observation.turns_left < 2:
+            return Imagination(self.model, context, actor, cost, self.laws)
+        answerer, left = other(self.side), observation.turns_left - 1
+        reply = Reply(
+            self.opponent,
+            answerer,
+            left,
+            played=observation.blocks[observation.actors == 1 - actor][:, :, 1 - actor],
+            own_cost=self._cost(observation, 2),
+            opponent_cost=self.opponent.cost(answerer, (observation.goals[1], observation.goals[0]), left - 1),
         )
-        return looking, turns
+        alone = self.budget.iterations - self.opponent.rounds
+        return ReplyImagination(self.model, context, actor, cost, self.laws, reply, alone)
 
     def _cost(self, observation: Observation, horizon: int) -> Cost:
         """What judges futures of ``horizon`` turns from here."""
+        left = observation.turns_left - horizon
         if self.value is None:
-            return self.cost(self.side, observation.goals)
-        return value_cost(self.value, self.side, observation.goals, observation.turns_left - horizon)
+            return self.cost(self.side, observation.goals, left)
+        to_move = other(self.side) if horizon % 2 else self.side
+        return value_cost(self.value, self.side, observation.goals, to_move, left)
 
-    def _proposals(
-        self,
-        imagination: Imagination,
-        turns_left: int,
-        shape: tuple[int, ...],
-        start: FloatArray | None,
-        rng: np.random.Generator,
-    ) -> FloatArray | None:
-        """Candidates (N, *shape) that begin with what the prior proposes and go on as the search would draw them."""
+    def _proposals(self, imagination: Imagination, turns_left: int, rng: np.random.Generator) -> FloatArray | None:
+        """Candidates (N, 1, 5, 2) that the prior proposes."""
         if self.prior is None:
             return None
         count = math.ceil(PROPOSED * self.budget.candidates)
-        drawn = INITIAL_STD * rng.standard_normal((count, *shape), dtype=np.float32)
-        drawn += 0.0 if start is None else np.clip(start, -1.0, 1.0)
-        drawn[:, 0] = self.prior.propose(imagination.here, self.side, turns_left, count, rng)
-        return drawn
+        return self.prior.propose(imagination.here, self.side, turns_left, count, rng)[:, None]
 
     def _context(self, observation: Observation) -> Context:
         """Encode the newest frames (each once) and pad them to the model's history."""
@@ -222,17 +214,11 @@ def margin_settings(budget: Budget | None = None) -> dict[str, Any]:
     return {"cost": margin_cost, "budget": budget or Budget()}
 
 
-def reply_settings(budget: Budget | None = None) -> dict[str, Any]:
-    """What makes a planner reckon with the answer between two own turns."""
-    budget = budget or Budget(candidates=64, iterations=5)
-    return {"cost": margin_cost, "budget": budget, "own_turns": 2, "opponent": Opponent()}
-
-
-#: What the planners of the game are, by the end of their names.
+#: Cost and budget of the planners of the game, by the end of their names.
 SETTINGS: dict[str, Callable[[Budget | None], dict[str, Any]]] = {
     "": plain_settings,
     "-goal": goal_settings,
     "-near": near_settings,
     "-margin": margin_settings,
-    "-reply": reply_settings,
+    "-reply": margin_settings,
 }

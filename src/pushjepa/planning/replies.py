@@ -1,62 +1,65 @@
 """How a planner reckons with the other side's turn: as a mixture of answers, never as one guess.
 
-The answers are those that the opponent would like best if it searched its turn as the published planner does, what it
-has played in this match, and standing still. How far each is believed in follows from what it would gain the opponent
-and from how often it has stood still. Mixing answers keeps the plan from resting on a single one (compare the ladder of
-imagined opponents in model-based opponent modelling, Yu et al., 2022; quantal response, McKelvey and Palfrey, 1995).
+The answers are what a policy prior proposes for the opponent where a plan leads, what the opponent has played in this
+match, and standing still. How far each is believed in follows from what it would gain the opponent and from how often
+it has stood still. Mixing answers keeps the plan from resting on a single one (compare the ladder of imagined opponents
+in model-based opponent modelling, Yu et al., 2022; quantal response, McKelvey and Palfrey, 1995).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pushjepa.physics.geometry import Array
-from pushjepa.planning.costs import CostFactory, push_cost
+from pushjepa.planning.advice import Prior
+from pushjepa.planning.costs import Cost, CostFactory, margin_cost
+from pushjepa.relay.contract import Side
 from pushjepa.relay.rules import SIDES
 from pushjepa.runtime.contract import FloatArray
 
 
 @dataclass(frozen=True)
 class Opponent:
-    """What is assumed of the opponent.
+    """What is assumed of the opponent, and how many futures are spent on it.
 
     Attributes:
-        cost: builds what it is thought to plan with; the published cost of one turn.
-        candidates: answers that are tried in each iteration of the search for its best one.
-        kept: how many of the best are held against every own candidate.
+        prior: proposes its answers.
+        cost: builds what it is thought to judge them by.
+        proposed: how many of the prior's proposals, the likeliest, are held against a plan.
+        recent: how many of its last turns in the match are held against every plan.
         temperature: px of its cost; an answer that is dearer to it by this much is e times less likely.
-        recent: how many of its last turns in the match are held against every own candidate.
         still: share of its turns in which it is expected to stand still, before anything was seen.
         doubt: how many turns of the match weigh as much as that expectation.
+        rounds: iterations of a search, its last ones, in which answers count.
+        share: of an iteration's candidates, the best if it stood still, that answers are held against.
 
     Raises:
         ValueError: a value out of range.
     """
 
-    cost: CostFactory = push_cost
-    candidates: int = 48
-    kept: int = 3
+    prior: Prior
+    cost: CostFactory = margin_cost
+    proposed: int = 4
+    recent: int = 1
     temperature: float = 15.0
-    recent: int = 2
     still: float = 0.2
     doubt: float = 2.0
+    rounds: int = 2
+    share: float = 0.25
 
     def __post_init__(self) -> None:
-        if not 0 < self.kept < self.candidates:
-            raise ValueError(f"kept must lie in 1 ... {self.candidates - 1}, got {self.kept}")
-        if self.recent < 0:
-            raise ValueError(f"recent must not be negative, got {self.recent}")
-        if not (self.temperature > 0.0 and self.doubt > 0.0 and 0.0 <= self.still <= 1.0):
-            raise ValueError("temperature and doubt must be positive, still must lie in [0, 1]")
-
-    @property
-    def elites(self) -> int:
-        """How many answers the next iteration is fitted to."""
-        return max(self.kept, math.ceil(0.15 * self.candidates))
+        if self.proposed < 1 or self.rounds < 1 or self.recent < 0:
+            raise ValueError(
+                "proposed and rounds must be at least 1 and recent not negative, got "
+                f"{self.proposed}, {self.rounds} and {self.recent}"
+            )
+        if not (self.temperature > 0.0 and self.doubt > 0.0):
+            raise ValueError(f"temperature and doubt must be positive, got {self.temperature:g} and {self.doubt:g}")
+        if not (0.0 <= self.still <= 1.0 and 0.0 < self.share <= 1.0):
+            raise ValueError(f"still must lie in [0, 1] and share in (0, 1], got {self.still:g} and {self.share:g}")
 
     def share_still(self, played: FloatArray) -> float:
         """How often it is expected to stand still, from the turns (T, 5, 2) that it has played."""
@@ -79,32 +82,69 @@ class Opponent:
         return np.asarray(likely)
 
 
+@dataclass(frozen=True)
+class Reply:
+    """The opponent's next turn, as it looks from one turn of a match.
+
+    Attributes:
+        opponent: what is assumed of it.
+        side: its seat.
+        turns_left: when it is to move.
+        played: (T, 5, 2) its turns in this match so far.
+        own_cost, opponent_cost: what a future that ends with its turn costs the planner, and what the opponent.
+    """
+
+    opponent: Opponent
+    side: Side
+    turns_left: int
+    played: FloatArray
+    own_cost: Cost
+    opponent_cost: Cost
+
+    def answers(self, states: Array) -> FloatArray:
+        """What it may do in each of the positions (S, 7): (S, R, 5, 2), standing still first."""
+        habits = self.opponent.habits(self.played)
+        shared = np.broadcast_to(habits, (len(states), *habits.shape))
+        proposed = self.opponent.prior.likeliest(states, self.side, self.turns_left, self.opponent.proposed)
+        return np.concatenate([shared, proposed], axis=1)
+
+    def weigh(self, states: Array, latents: FloatArray) -> tuple[Array, Array]:
+        """What futures (S, R, 2, 7) with an answer each cost the planner (S, R), and how likely each answer is (S, R).
+
+        Args:
+            states: after the own turn and after the answer, answers in the order of :meth:`answers`.
+            latents: (S, R, 2, K, D) likewise.
+        """
+        rows, flat = states.shape[:2], (states.reshape(-1, *states.shape[2:]), latents.reshape(-1, *latents.shape[2:]))
+        still = self.opponent.share_still(self.played)
+        likely = self.opponent.likelihood(self.opponent_cost(*flat).reshape(rows), still)
+        return self.own_cost(*flat).reshape(rows), likely
+
+
 def _quiet(played: FloatArray) -> NDArray[np.bool_]:
     """Which of some turns (T, 5, 2) are spent standing still."""
     return np.asarray(np.abs(played).max(axis=(1, 2), initial=0.0) < 0.01)
 
 
-def alternate(actor: int, turns: int) -> NDArray[np.int64]:
-    """Who acts in each of some turns (turns,), ``actor`` first."""
-    return np.asarray((actor + np.arange(turns)) % len(SIDES), dtype=np.int64)
+def joint_candidates(own: FloatArray, actor: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Own turns (S, 1, 5, 2) to joint blocks (S, 1, 5, 2 agents, 2), who waits all zeros, and who acts in them (1,)."""
+    joint = np.zeros((*own.shape[:3], len(SIDES), 2), dtype=np.float32)
+    joint[:, :, :, actor] = own
+    return joint, np.array([actor], dtype=np.int64)
 
 
-def replied_candidates(
-    own: FloatArray, answers: FloatArray, actor: int, horizon: int
-) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Every own plan with every answer.
+def answered_candidates(own: FloatArray, answers: FloatArray, actor: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Every own turn with every answer to it.
 
     Args:
-        own: (S, N, 5, 2) own action blocks.
-        answers: (R, 5, 2) the opponent's; the same one stands in each of its turns.
+        own: (S, 1, 5, 2) own turns.
+        answers: (S, R, 5, 2) the opponent's.
         actor: who plans.
-        horizon: turns, own ones and answers in turn, own first: 2 N - 1, or 2 N to end with an answer.
 
     Returns:
-        (S * R, horizon, 5, 2 agents, 2) joint blocks, the answers of a plan side by side, and who acts (horizon,).
+        (S * R, 2, 5, 2 agents, 2) joint blocks, the answers to one turn side by side, and who acts in them (2,).
     """
-    count, kinds = len(own), len(answers)
-    joint = np.zeros((count, kinds, horizon, own.shape[2], len(SIDES), 2), dtype=np.float32)
-    joint[:, :, ::2, :, actor] = own[:, None]
-    joint[:, :, 1::2, :, 1 - actor] = answers[None, :, None]
-    return joint.reshape(-1, *joint.shape[2:]), alternate(actor, horizon)
+    joint = np.zeros((*answers.shape[:2], 2, own.shape[2], len(SIDES), 2), dtype=np.float32)
+    joint[:, :, 0, :, actor] = own
+    joint[:, :, 1, :, 1 - actor] = answers
+    return joint.reshape(-1, *joint.shape[2:]), np.array([actor, 1 - actor], dtype=np.int64)

@@ -114,7 +114,7 @@ def cross_entropy_search(
         rng: where the randomness comes from; the search is a function of it.
         warm_start: (*shape) centre of the first iteration; the middle of the range if None.
         on_iteration: told about every iteration once it is done.
-        costs_move: whether the same point may cost something else in the next iteration (an opponent learns to answer
+        costs_move: whether the same point may cost something else in the next iteration (an opponent begins to answer
             it): an earlier cost then counts for nothing, the best so far is judged again beside the new candidates.
         spread: standard deviation of the first iteration's draws.
         proposals: (N, *shape) points that take the place of N of the first iteration's draws.

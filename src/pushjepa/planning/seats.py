@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pushjepa.planning.advice import FILE, Advice, Prior, Value
 from pushjepa.planning.guard import Guard
 from pushjepa.planning.policies import SETTINGS, PlanningPolicy, oracle
+from pushjepa.planning.replies import Opponent
 from pushjepa.planning.search import Budget
 from pushjepa.relay.contract import Policy, Side
 from pushjepa.relay.opponents import OPPONENTS
@@ -20,8 +21,11 @@ from pushjepa.runtime.contract import WorldModel
 JEPAS, ORACLES = (tuple(kind + end for end in SETTINGS) for kind in ("jepa", "oracle"))
 PLANNERS = (*JEPAS, *ORACLES)  #: those that search: with the world model, with the true simulator
 PLAYERS = (*PLANNERS, *OPPONENTS)  #: names that :func:`make_policy` knows
-ADVISED = ("prior", "value")  #: what a planner's name may end with, after a plus each
-GUARDED = "guard"  #: likewise, for one that judges its best plans again
+PARTS = ("prior", "value", "reply", "guard")  #: what a planner's name may end with, after a plus each
+ADVISED = ("prior", "value", "reply")  #: those that come out of a file of advice
+REPLYING = ("prior", "reply")  #: those that a ...-reply has by its name
+
+Network = TypeVar("Network", Prior, Value)
 
 _PLANNER = re.compile(r"(?P<base>[a-z-]+)(@(?P<candidates>[0-9]+)x(?P<iterations>[0-9]+))?(?P<ends>(\+[a-z]+)*)")
 
@@ -31,15 +35,13 @@ class PlayerName(NamedTuple):
 
     Attributes:
         base: one of ``PLAYERS``, or the whole name where it is none.
-        advice: what it is advised by, of ``ADVISED``.
+        parts: of ``PARTS``, what it has beyond a search.
         budget: of its search; None for its own.
-        guarded: whether its best plans are judged again before one is played.
     """
 
     base: str
-    advice: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     budget: Budget | None = None
-    guarded: bool = False
 
 
 def read_player(name: str) -> PlayerName:
@@ -51,12 +53,12 @@ def read_player(name: str) -> PlayerName:
     found = _PLANNER.fullmatch(name)
     if found is None or found["base"] not in PLANNERS:
         return PlayerName(name)
-    ends = found["ends"].split("+")[1:]
-    if not set(ends) <= {*ADVISED, GUARDED} or len(set(ends)) < len(ends):
+    said = found["ends"].split("+")[1:]
+    if not set(said) <= set(PARTS) or len(set(said)) < len(said):
         return PlayerName(name)
-    advice = tuple(end for end in ends if end != GUARDED)
+    parts = dict.fromkeys([*(REPLYING if found["base"].endswith("-reply") else ()), *said])
     budget = None if found["candidates"] is None else Budget(int(found["candidates"]), int(found["iterations"]))
-    return PlayerName(found["base"], advice, budget, GUARDED in ends)
+    return PlayerName(found["base"], tuple(parts), budget)
 
 
 def needs_model(name: str) -> bool:
@@ -66,7 +68,7 @@ def needs_model(name: str) -> bool:
 
 def needs_advice(name: str) -> bool:
     """Whether the player called ``name`` needs advice."""
-    return bool(read_player(name).advice)
+    return not set(ADVISED).isdisjoint(read_player(name).parts)
 
 
 def check_player(name: str) -> None:
@@ -78,7 +80,8 @@ def check_player(name: str) -> None:
     if read_player(name).base not in PLAYERS and ":" not in name:
         raise ValueError(
             f"unknown player {name!r}; choose one of {', '.join(PLAYERS)}, or package.module:factory "
-            "(a jepa or an oracle may have a budget, @96x6 is 96 candidates x 6 iterations, and +prior, +value, +guard)"
+            "(a jepa or an oracle may have a budget, @96x6 is 96 candidates x 6 iterations, and +"
+            f"{', +'.join(PARTS)})"
         )
 
 
@@ -128,12 +131,10 @@ def make_planner(
     Raises:
         ValueError: it does not plan, or there is no model or advice where it is needed.
     """
-    base, advised_by, own_budget, guarded = read_player(name)
+    base = read_player(name).base
     if base not in PLANNERS:
         raise ValueError(f"the player {name!r} does not plan; choose one of {', '.join(PLANNERS)}")
-    settings = SETTINGS[base.removeprefix("jepa").removeprefix("oracle")](own_budget or budget)
-    settings |= {part: _advice_of(name, advice, part) for part in advised_by}
-    settings |= {"guard": Guard()} if guarded else {}
+    settings = planner_settings(name, budget, advice)
     if base in ORACLES:
         return oracle(side, stage, **settings)
     if model is None:
@@ -141,14 +142,38 @@ def make_planner(
     return PlanningPolicy(model, side, **settings)
 
 
-def _advice_of(name: str, advice: Advice | None, part: str) -> Prior | Value:
-    """The prior or the value that the player called ``name`` goes by."""
-    if advice is None:
-        raise ValueError(f"the player {name!r} needs advice; load some with pushjepa.planning.Advice.load")
-    found = advice.prior if part == "prior" else advice.value
-    if found is None:
+def planner_settings(name: str, budget: Budget | None = None, advice: Advice | None = None) -> dict[str, Any]:
+    """What tells the planner called ``name`` from others: arguments of :class:`PlanningPolicy`.
+
+    Args:
+        name: of a planner.
+        budget: where the name gives none; the planner's own if None.
+        advice: for a planner that needs some.
+
+    Raises:
+        ValueError: there is no advice where it is needed.
+    """
+    base, parts, own_budget = read_player(name)
+    settings = SETTINGS[base.removeprefix("jepa").removeprefix("oracle")](own_budget or budget)
+    told = advice or Advice()
+    if not set(ADVISED).isdisjoint(parts) and advice is None:
+        raise ValueError(f"the player {name!r} needs advice; load some with pushjepa.planning.Advice.of_model")
+    if "prior" in parts:
+        settings["prior"] = _found(name, "prior", told.prior)
+    if "value" in parts:
+        settings["value"] = _found(name, "value", told.value)
+    if "reply" in parts:
+        settings["opponent"] = Opponent(_found(name, "prior", told.prior))
+    if "guard" in parts:
+        settings["guard"] = Guard()
+    return settings
+
+
+def _found(name: str, part: str, network: Network | None) -> Network:
+    """The network that the player called ``name`` needs."""
+    if network is None:
         raise ValueError(f"the player {name!r} needs a {part}, which this {FILE} does not hold")
-    return found
+    return network
 
 
 def _from_factory(name: str, side: Side, stage: Stage) -> Policy:

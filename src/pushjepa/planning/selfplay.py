@@ -17,7 +17,7 @@ from pushjepa.data.parallel import count_workers, parallel_map
 from pushjepa.physics.geometry import Array
 from pushjepa.planning.policies import PlanningPolicy
 from pushjepa.planning.search import Budget, Iteration
-from pushjepa.planning.seats import JEPAS, make_planner, make_policy
+from pushjepa.planning.seats import JEPAS, make_planner, make_policy, needs_advice
 from pushjepa.relay.contract import Side
 from pushjepa.relay.match import Match, MatchSetup
 from pushjepa.relay.rules import SIDES, other
@@ -75,7 +75,7 @@ def gather(
         workers: processes; one per core if None. One worker works in this process.
         budget: of the model's search.
         asked: K, how many candidates of a turn are kept.
-        player: as whom the model plays, of ``JEPAS``, without a budget or advice: whose search and cost.
+        player: as whom the model plays, one of ``JEPAS`` that needs no advice: whose search and cost.
         progress: told (matches done, in all).
 
     Returns:
@@ -120,8 +120,9 @@ def _check_schedule(schedule: _Schedule, matches: int) -> None:
         raise ValueError(f"the number of matches must be at least 1, got {matches}")
     if schedule.seed < 0:
         raise ValueError(f"the seed must not be negative, got {schedule.seed}")
-    if schedule.player not in JEPAS:
-        raise ValueError(f"{schedule.player!r} gathers no experience; choose one of {', '.join(JEPAS)}")
+    players = [name for name in JEPAS if not needs_advice(name)]
+    if schedule.player not in players:
+        raise ValueError(f"{schedule.player!r} gathers no experience; choose one of {', '.join(players)}")
     most = schedule.budget.candidates * schedule.budget.iterations
     if not 1 <= schedule.asked <= most:
         raise ValueError(f"1 to {most} candidates of such a search can be kept, got {schedule.asked}")

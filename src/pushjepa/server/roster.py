@@ -13,7 +13,7 @@ from typing import Literal, cast
 from pushjepa.adaptation.seats import make_adaptive
 from pushjepa.adaptation.surprise import Usual
 from pushjepa.physics import LAWS
-from pushjepa.planning import Budget, make_policy
+from pushjepa.planning import Advice, Budget, make_policy, needs_advice
 from pushjepa.relay import Policy, Side, Stage
 from pushjepa.runtime import WorldModel, load_model
 from pushjepa.runtime.checkpoint import read_config, resolve
@@ -44,6 +44,7 @@ class Engine:
         parameters: how many it has.
         usual: what errors are usual for it; None for a model that cannot adapt to other laws of physics.
         fixed: why it cannot, if so, as the end of a sentence that begins with the model.
+        advice: for players that go by some; None if there is none.
     """
 
     model: WorldModel
@@ -51,6 +52,7 @@ class Engine:
     parameters: int | None = None
     usual: Usual | None = None
     fixed: str = "knows the standard laws of physics only"
+    advice: Advice | None = None
 
 
 Make = Callable[[str, Side, Stage, Engine | None], Policy]
@@ -154,13 +156,12 @@ class Roster:
 
     def views(self) -> list[OpponentView]:
         """The offers as clients see them; one whose model failed to load is not available."""
-        failed = self.state == "failed"
         return [
             OpponentView(
                 name=o.name,
                 title=o.title,
                 summary=o.summary,
-                available=not (o.needs_model and failed),
+                available=self._why_not(o) is None,
                 fixed=self.fixed(o.name),
             )
             for o in self.offers
@@ -180,19 +181,30 @@ class Roster:
             return None
         return f"The world model of {offer.title} {why}."
 
+    def _why_not(self, offer: Offer) -> str | None:
+        """Why an offer cannot play, as far as is known; None if it can."""
+        if not offer.needs_model:
+            return None
+        if self.state == "failed":
+            return str(self._engine.exception())
+        engine = self.engine
+        if engine is not None and needs_advice(offer.name) and (engine.advice is None or engine.advice.prior is None):
+            return "the world model has no advice with a policy prior"
+        return None
+
     def choose(self, name: str | None) -> Offer:
         """The offer called ``name``, or the first that can play.
 
         Raises:
-            ProtocolError: there is none of that name, or its model failed to load.
+            ProtocolError: there is none of that name, or it cannot play.
         """
-        failed = self.state == "failed"
         if name is None:
-            name = next((o.name for o in self.offers if not (o.needs_model and failed)), self.offers[0].name)
+            name = next((o.name for o in self.offers if self._why_not(o) is None), self.offers[0].name)
         for offer in self.offers:
             if offer.name == name:
-                if offer.needs_model and failed:
-                    raise ProtocolError("unavailable", f"{name} cannot play: {self._engine.exception()}")
+                why = self._why_not(offer)
+                if why is not None:
+                    raise ProtocolError("unavailable", f"{name} cannot play: {why}")
                 return offer
         known = ", ".join(o.name for o in self.offers)
         raise ProtocolError("invalid", f"unknown opponent {name!r}; choose one of {known}")
@@ -211,6 +223,7 @@ class Roster:
             engine = self._engine.result()
         except Exception as error:  # raised by the loader, on its own thread
             raise ProtocolError("unavailable", f"{name} cannot play: {error}") from error
+        self.choose(name)  # now it is known whether its model has what it needs
         return self._make(name, side, stage, engine)
 
 
@@ -229,7 +242,7 @@ def default_roster(
         loaded = load_model(folder, backend=backend, threads=threads, device=device)
         total = read_config(folder).get("parameters", {}).get("total")
         usual, fixed = usual_of(loaded, folder)
-        return Engine(loaded, loaded.name, total, usual, fixed)
+        return Engine(loaded, loaded.name, total, usual, fixed, advice_of(folder))
 
     def make(name: str, side: Side, stage: Stage, engine: Engine | None) -> Policy:
         return seat(name, side, stage, engine, budget)
@@ -242,8 +255,9 @@ def seat(name: str, side: Side, stage: Stage, engine: Engine | None, budget: Bud
     if engine is None:
         return make_policy(name, side, stage, budget=budget)
     if engine.usual is None:
-        return make_policy(name, side, stage, model=engine.model, budget=budget)
-    return make_adaptive(name, side, cast(LawfulModel, engine.model), engine.usual, budget=budget)
+        return make_policy(name, side, stage, model=engine.model, budget=budget, advice=engine.advice)
+    model = cast(LawfulModel, engine.model)
+    return make_adaptive(name, side, model, engine.usual, budget=budget, advice=engine.advice)
 
 
 def usual_of(model: WorldModel, folder: Path) -> tuple[Usual | None, str]:
@@ -255,3 +269,12 @@ def usual_of(model: WorldModel, folder: Path) -> tuple[Usual | None, str]:
     except ValueError as error:
         log.warning("the world model cannot adapt: %s", error)
         return None, "cannot tell what would surprise it: it was not calibrated"
+
+
+def advice_of(folder: Path) -> Advice | None:
+    """The advice for the model of ``folder``; None where none can be read, which stops those alone who need it."""
+    try:
+        return Advice.of_model(folder)
+    except ValueError as error:
+        log.warning("players that go by advice cannot play: %s", error)
+        return None

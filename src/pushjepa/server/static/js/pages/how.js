@@ -70,15 +70,20 @@ function bar(share) {
 }
 
 function imagine(card, match, turn) {
-  const text = "To choose a move it draws a crowd of random ones, imagines each to its end, and gives each a price: how far the T would be from its ring, counted twice, and how far its disc would be from the T. Around the cheapest few it draws the next crowd, and so on. The best idea of all is played.";
+  const text = "To choose a move it draws a crowd of random ones (half of Deep JEPA’s are such as a small network proposes), imagines each to its end, and gives each a price. JEPA’s is how far the T would be from its ring, counted twice, and how far its disc would be from the T; Sharp and Deep JEPA count by how much the T would be nearer to the other ring than to its own, and how far its disc would be from behind the T. Around the cheapest few it draws the next crowd, and so on. Deep JEPA judges the best of the last crowds by what the other side may answer. The best idea is played.";
   if (!turn?.trace) {
     return section("It thinks in crowds", text, h("p", { class: "hint" }, "Play a turn against a player that plans, then come back: its own search appears here."));
   }
   const [crowd, rounds, kept] = [turn.trace[0].costs.length, turn.trace.length, turn.trace[0].elites.length];
-  const costs = turn.plan.cost_by_iteration;
   return section("It thinks in crowds", text,
     h("figure", {}, figureOfSearch(match, turn),
-      h("figcaption", {}, `Turn ${turn.turn + 1} of the match on your board: ${crowd} moves in each of ${rounds} rounds, the best ${kept} of which shape the next. From dark (dear) to bright (cheap): where each would take the T, and thinner, the disc. The price fell from ${costs[0].toFixed(0)} to ${turn.plan.cost.toFixed(0)} in ${turn.plan.ms.toFixed(0)} ms.`)));
+      h("figcaption", {}, `Turn ${turn.turn + 1} of the match on your board: ${crowd} moves in each of ${rounds} rounds, the best ${kept} of which shape the next. From dark (dear) to bright (cheap): where each would take the T, and thinner, the disc. ${priceWords(turn.plan)}`)));
+}
+
+/** How the price of the best idea went. */
+function priceWords({ cost_by_iteration: costs, cost, ms, reply }) {
+  const [first, last] = [costs[0].toFixed(0), cost.toFixed(0)];
+  return reply ? `The first round’s best cost ${first}; the move that was played, averaged over the answers to it, ${last}. It took ${ms.toFixed(0)} ms.` : `The price fell from ${first} to ${last} in ${ms.toFixed(0)} ms.`;
 }
 
 function quality({ measured }) {
@@ -92,9 +97,9 @@ function quality({ measured }) {
   const gauges = rows.map(([what, value, most, words]) => h("div", { class: "gauge" }, h("dt", {}, what), h("dd", { class: "rail" }, bar(value / most)), h("dd", {}, words(value))));
   const ratio = measured.push_ratio;
   return section("What it knows, and what it does not",
-    "Reading a picture is easy for it. Foreseeing a push is hard: a slightly different contact sends the T somewhere else. Against a player who pushes back, such errors decide matches. After every move the ghost on the board shows what it had expected.",
+    "Reading a picture is easy for it. Foreseeing a push is hard: a slightly different contact sends the T somewhere else. After every move the ghost on the board shows what it had expected.",
     h("figure", {}, h("dl", {}, ...gauges), h("figcaption", {}, "Mean errors on games that it never saw; the board is 512 px wide. The foreseen figures are one turn ahead, over turns that moved the T.",
-      ratio === undefined ? "" : ` Its push ratio is ${ratio.toFixed(2)}: it believes in pushes ${ratio < 1 ? "weaker" : "stronger"} than the real ones (1 would be right).`)));
+      ratio === undefined ? "" : ` Its push ratio is ${ratio.toFixed(2)}${ratio.toFixed(2) === "1.00" ? "" : `: it believes in pushes ${ratio < 1 ? "weaker" : "stronger"} than the real ones`} (1 is right).`)));
 }
 
 function lessons({ loss, model, data }) {
@@ -103,7 +108,7 @@ function lessons({ loss, model, data }) {
   return section("Why it does not cheat itself",
     `A model that is asked only to predict its own latents has an easy way out: make all latents equal. SIGReg${weight} bars it. It looks at the ${model.width} numbers along random directions and asks for a bell curve along each; what is spread out like that cannot have collapsed. No second, slower copy of the network is needed.`,
     `A second task${state} keeps the latents honest: from each one, the small read-out has to tell where the discs and the T are. That error flows back into the encoder, so that what a player needs to know stays in.`,
-    data.acting === "step" ? "" : "One more lesson is in the data: in training, as in play, the same side acts for a whole turn. With sides that alternated at every step, an earlier system of this kind never learned which disc was whose.");
+    data.acting === "step" ? "" : "One more lesson is in the data: in training, as in play, the same side acts for a whole turn. In a small trial, sides that alternated at every step made the forecast of the disc that moves a third worse.");
 }
 
 function training({ data, episodes, steps, phases, metrics, assembled }) {

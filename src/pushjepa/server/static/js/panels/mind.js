@@ -31,8 +31,10 @@ function showSearch({ plan, trace, telemetry }) {
   const context = telemetry.context === null ? "the state" : `${telemetry.context} frame${telemetry.context === 1 ? "" : "s"}`;
   fillFigures($("mind-figures"), [["thought for", duration(plan.ms)], ["futures", count], ["looked at", context]]);
   const values = plan.cost_by_iteration;
-  const words = `Cost of the best idea by iteration: ${values.map((value) => value.toFixed(0)).join(", ")}`;
-  costs = lineChart([{ name: "costs", values }], { height: 70, label: words, every: 1 });
+  const words = `Cost of the best idea by iteration${plan.reply ? ", at last averaged over answers" : ""}`;
+  const label = `${words}: ${values.map((value) => value.toFixed(0)).join(", ")}`;
+  costs = lineChart([{ name: "costs", values }], { height: 70, label, every: 1 });
+  say($("cost-words"), words);
   $("cost").replaceChildren(costs.picture);
 }
 
