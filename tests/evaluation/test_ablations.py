@@ -23,6 +23,8 @@ CALIBRATION = [
     calibrated(1, "all", 21.0),
     calibrated(1, "moved", 31.0),
     calibrated(2, "all", 41.0),
+    calibrated(3, "all", 51.0),
+    calibrated(3, "moved", 61.0),
 ]
 
 
@@ -30,6 +32,7 @@ def test_a_row_holds_what_is_seen_what_leaks_and_what_is_foreseen() -> None:
     row = ablation_row("step", "other data", {"val_pred": 0.25, "val_state": 0.01, "seconds": 9.0}, CALIBRATION)
     assert (row["decode_agent_px"], row["decode_agent_px_ci"]) == (1.0, [1.0, 10.0])
     assert (row["all_waiter_px"], row["moved_waiter_px"]) == (22.0, 32.0)
+    assert (row["later_block_px"], row["later_block_px_ci"]) == (63.0, [61.0, 70.0])
     assert (row["moved_push_ratio"], row["rank_correlation"]) == (0.9, 0.5)
     assert (row["val_pred"], row["val_state"], row["moved_n"]) == (0.25, 0.01, 40)
     assert "seconds" not in row
@@ -42,7 +45,8 @@ def test_the_table_has_a_line_for_each_recipe_and_a_dash_for_what_was_not_measur
     head, rule, base, step = ablation_table(rows).splitlines()
     assert head.count("|") == rule.count("|") == base.count("|")
     assert base == (
-        "| `base` | base differs | 1.0, 2.0, 3.0 | 21.0, 22.0 | 31.0, 32.0, 33.0, 34.0 | 0.90 | 0.50 | 0.250 | 0.0100 |"
+        "| `base` | base differs | 1.0, 2.0, 3.0 | 21.0, 22.0 | 31.0, 32.0, 33.0, 34.0 | 63.0 "
+        "| 0.90 | 0.50 | 0.250 | 0.0100 |"
     )
     assert "| - |" in step
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import sys
 import types
 
@@ -143,5 +144,7 @@ def test_an_advised_player_goes_by_the_advice_in_the_model_s_folder(tmp_path):
     save_advice(tmp_path / FILE, {"prior": weights}, {})
     row = play_pairs("oracle+prior", "passive", "open", 1, 0, workers=1, options=options, budget=Budget(2, 1))
     assert (row["p1"], row["n"]) == ("oracle+prior", 2)
+    assert row["advice"] == hashlib.sha256((tmp_path / FILE).read_bytes()).hexdigest()
+    assert "weights" not in row, "nobody here has a world model"
     with pytest.raises(ValueError, match="needs a value"):
         play_pairs("oracle+value", "passive", "open", 1, 0, workers=1, options=options, budget=Budget(2, 1))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import onnxruntime
 import pytest
 
 import pushjepa
@@ -18,6 +19,7 @@ def test_results_are_the_object_that_every_command_writes(tmp_path):
     assert (read["command"], read["version"], read["seed"]) == ("match --seed 3", pushjepa.__version__, 3)
     assert read["rows"] == [{"stage": "open", "win_rate": 0.5, "win_rate_ci": [0.4, 0.6], "n": 4}]
     assert read["machine"]["cores"] >= 1
+    assert read["machine"]["onnxruntime"] == onnxruntime.__version__
     assert read["created"].endswith("+00:00")
 
 

@@ -65,6 +65,7 @@ def test_a_model_is_measured_whole(tmp_path):
     assert {row.get("source") for row in rows} == {"episodes", "matches", "strangers", None}
     (ranked,) = (row for row in rows if "rank_correlation" in row and "turns_ahead" not in row)
     assert ranked["rank_positions"] == 2
+    assert {row["seed"] for row in rows} == {0, 7}, "of the matches, and of what calibrates"
     assert "true_costs" not in ranked
     (costs,) = (rows[0] for part, rows in measured if isinstance(part, Ranking))
     assert len(costs["true_costs"]) == len(costs["model_costs"]) == 2

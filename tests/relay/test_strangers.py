@@ -7,7 +7,7 @@ from pushjepa.physics import mirror_state
 from pushjepa.relay import STAGES, Match, MatchSetup, Policy, strangers
 from pushjepa.relay.opponents import PassivePolicy
 
-NAMES = ("Bull", "Keeper", "Nudger", "Spinner", "Bishop", "Marker")
+NAMES = ("Bull", "Keeper", "Nudger", "Spinner", "Bishop", "Marker", "Woodpecker", "Smuggler", "Bouncer")
 FACTORIES = {name: getattr(strangers, name) for name in NAMES}
 
 
@@ -64,3 +64,28 @@ def test_the_marker_goes_between_the_block_and_whoever_is_nearer_to_it():
     policy = FACTORIES["Marker"]("p1", match.stage)
     match.play(policy.act(match.observation(policy), np.random.default_rng(0)))
     assert match.state[:2] == pytest.approx([300.0, 275.0], abs=5.0)
+
+
+def test_the_woodpecker_taps_and_is_out_again():
+    match = Match(MatchSetup("open", 0, start=(170.0, 256.0, 60.0, 60.0, 256.0, 256.0, np.pi / 2), first="p1"))
+    policy = FACTORIES["Woodpecker"]("p1", match.stage)
+    match.play(policy.act(match.observation(policy), np.random.default_rng(0)))
+    assert match.state[4] > 270.0, "the block has gone on"
+    assert match.state[4] - match.state[0] > 100.0, "and the agent has come back from it"
+
+
+@pytest.mark.parametrize(("height", "way"), [(160.0, -1.0), (352.0, 1.0)])
+def test_the_smuggler_makes_for_the_nearer_edge(height, way):
+    match = Match(MatchSetup("open", 0, start=(100.0, height, 60.0, 60.0, 160.0, height, 0.0), first="p1"))
+    policy = FACTORIES["Smuggler"]("p1", match.stage)
+    block = policy.act(match.observation(policy), np.random.default_rng(0))
+    assert (np.sign(block[-1]) == [1.0, way]).all()
+
+
+def test_the_bouncer_runs_at_a_rival_that_is_near_the_block():
+    for rival, charged in (((300.0, 320.0), True), ((60.0, 60.0), False)):
+        match = Match(MatchSetup("open", 0, start=(200.0, 380.0, *rival, 300.0, 256.0, 0.0), first="p1"))
+        policy = FACTORIES["Bouncer"]("p1", match.stage)
+        block = policy.act(match.observation(policy), np.random.default_rng(0))
+        run = np.array(rival) - [200.0, 380.0]
+        assert (np.abs(block[0] / np.hypot(*block[0]) - run / np.hypot(*run)).max() < 1e-6) == charged

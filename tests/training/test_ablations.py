@@ -51,6 +51,7 @@ CHANGED = {
     "lambda-1": {"loss.state"},
     "lambda-100": {"loss.state"},
     "no-sigreg": {"loss.sigreg"},
+    "rollout": {"phase.0.rollout"},
     "published": {"model.explicit_actor", "model.action_encoder", "model.bypass", "loss.stage", "phase.0.moved"},
     "finetuned": {f"phase.0.{name}" for name in ("learning_rate", "matrix_rate", "moved")},
 }

@@ -37,6 +37,8 @@ def ablate(
 
     Minutes each on two cores; what OUT holds already is kept. Ask for base as well, to have something to compare with.
     """
+    from pushjepa.evaluation.ablations import LATER
+
     try:
         from pushjepa.training.ablations import ABLATIONS, PRESET, get_ablations, load_recipe
     except ModuleNotFoundError as error:
@@ -47,7 +49,7 @@ def ablate(
             say(f"{ablation.name:14} {ablation.words}")
         return
     wanted = [(ablation, load_recipe(preset or PRESET, ablation)) for ablation in get_ablations(names or [])]
-    figures = {"episodes": calibration, "seed": seed, "rank_positions": rank_positions}
+    figures = {"episodes": calibration, "seed": seed, "rank_positions": rank_positions, "turns_ahead": LATER}
     run = _Run(out, episodes, figures, workers, threads)
     _report([run.row(ablation, recipe) for ablation, recipe in wanted], out, seed, json)
 
@@ -58,7 +60,7 @@ class _Run:
     Args:
         out: folder of data, runs and rows.
         episodes: to train on.
-        figures: the calibration's options.
+        figures: what a row says; kept rows that say something else are measured again.
         workers: processes that make data and measure; None for one a core.
         threads: CPU threads; None for one a core.
     """

@@ -39,7 +39,10 @@ def root() -> None:
 def relay(
     player: Annotated[str, typer.Option(help="Whose report it is.")] = "jepa-reply",
     against: Annotated[
-        list[str] | None, typer.Option(help="An opponent; repeat for several (default: every built-in one).")
+        list[str] | None,
+        typer.Option(
+            help="An opponent; repeat for several (default: the scripted five, oracle, oracle-margin, oracle-reply)."
+        ),
     ] = None,
     stage: Annotated[list[str] | None, typer.Option(help="A stage; repeat for several (default: all).")] = None,
     pairs: Annotated[int, typer.Option(min=1, help="Start positions for each opponent and stage.")] = 100,

@@ -109,13 +109,14 @@ def calibrate(
     from pushjepa.evaluation.calibration import calibrate as measure
     from pushjepa.relay import get_stage
     from pushjepa.runtime import load_model
+    from pushjepa.runtime.checkpoint import resolve, weights_digest
 
     stages = [get_stage(name).name for name in stage] if stage else None
-    loaded = load_model(model, threads=threads, device=device)
+    loaded, weights = load_model(model, threads=threads, device=device), weights_digest(resolve(model))
     with progress_bar(source) as report:
         rows = measure(loaded, episodes, seed, source, stages, rank_positions=rank_positions, progress=report)
     _print_calibration(rows)
-    _write(json, seed, rows)
+    _write(json, seed, [row | {"weights": weights} for row in rows])
 
 
 def _print_calibration(rows: Sequence[Row]) -> None:

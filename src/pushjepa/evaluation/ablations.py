@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pushjepa.evaluation.results import Row
 
+LATER = 3  #: turns ahead, beside one
 _FIGURES = ("agent_px", "waiter_px", "block_px", "angle_deg", "push_ratio")
 _VALIDATED = ("val_pred", "val_state")
 
@@ -21,11 +22,13 @@ def ablation_row(name: str, words: str, joint: Mapping[str, float | None], calib
 
     Returns:
         Errors, with their intervals, of reading frames (``decode_...``), one turn ahead over all turns (``all_...``)
-        and over those that moved the block (``moved_...``), ``val_pred``, ``val_state`` and the rank correlation.
+        and over those that moved the block (``moved_...``), the same ``LATER`` turns ahead (``later_...``),
+        ``val_pred``, ``val_state`` and the rank correlation.
     """
     row: Row = {"ablation": name, "words": words} | {key: joint[key] for key in _VALIDATED}
     by_kind = {(some["turns_ahead"], some["condition"]): some for some in calibration}
-    for prefix, kind in (("decode", (0, "all")), ("all", (1, "all")), ("moved", (1, "moved"))):
+    kinds = {"decode": (0, "all"), "all": (1, "all"), "moved": (1, "moved"), "later": (LATER, "moved")}
+    for prefix, kind in kinds.items():
         found = by_kind[kind]
         row[f"{prefix}_n"] = found["n"]
         row |= {f"{prefix}_{key}{end}": found.get(key + end) for key in _FIGURES for end in ("", "_ci")}
@@ -42,6 +45,7 @@ def ablation_table(rows: Sequence[Row]) -> str:
         "seen: agent, waiter, block",
         "one turn: agent, waiter",
         "moved: agent, waiter, block, angle",
+        f"{LATER} turns: block",
         "push",
         "rank",
         "val_pred",
@@ -55,6 +59,7 @@ def ablation_table(rows: Sequence[Row]) -> str:
             _numbers(row, "decode", "agent_px", "waiter_px", "block_px"),
             _numbers(row, "all", "agent_px", "waiter_px"),
             _numbers(row, "moved", "agent_px", "waiter_px", "block_px", "angle_deg"),
+            _number(row["later_block_px"], 1),
             _number(row["moved_push_ratio"], 2),
             _number(row["rank_correlation"], 2),
             _number(row["val_pred"], 3),

@@ -55,7 +55,7 @@ def draw_matches(rows: Sequence[Row], name: str, scale: float, label: str) -> Fi
     """A line of points with intervals for each opponent, one for each stage."""
     opponents, stages = (list(dict.fromkeys(row[key] for row in rows)) for key in ("p2", "stage"))
     figure, axes = new_figure(7.0, 0.9 + 0.55 * len(opponents))
-    for row in rows:
+    for number, row in enumerate(rows):
         which = stages.index(row["stage"])
         place = opponents.index(row["p2"]) + 0.18 * (which - (len(stages) - 1) / 2)
         value, (low, high) = scale * row[name], (scale * bound for bound in row[f"{name}_ci"])
@@ -66,14 +66,14 @@ def draw_matches(rows: Sequence[Row], name: str, scale: float, label: str) -> Fi
             fmt=_MARKERS[which % len(_MARKERS)],
             color=COLOURS[which % len(COLOURS)],
             capsize=3,
-            label=row["stage"] if row["p2"] == opponents[0] else None,
+            label=None if row["stage"] in (earlier["stage"] for earlier in rows[:number]) else row["stage"],
         )
-    for index, opponent in enumerate(opponents):
-        if opponent in PUBLISHED:
-            axes.plot(PUBLISHED[opponent][name == "net_progress"], index, "x", color="#888888", zorder=0)
+    published = [(PUBLISHED[who][name == "net_progress"], at) for at, who in enumerate(opponents) if who in PUBLISHED]
+    if published:
+        axes.plot(*np.array(published).T, "x", color="#888888", zorder=0, label="published relay")
     axes.axvline(50.0 if name == "win_rate" else 0.0, color="#bbbbbb", linewidth=1, zorder=0)
     axes.set_yticks(range(len(opponents)), opponents)
-    axes.invert_yaxis()
+    axes.set_ylim(len(opponents) - 0.5, -0.5)
     axes.set_xlabel(f"{label}; {rows[0]['p1']}, {min(row['pairs'] for row in rows)} pairs a point")
     axes.legend(frameon=False, fontsize=8)
     return figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -13,9 +13,9 @@ import numpy as np
 from pushjepa.data.parallel import count_workers, parallel_map
 from pushjepa.evaluation.results import Row
 from pushjepa.evaluation.statistics import bootstrap_mean, wilson
-from pushjepa.planning import Advice, Budget, make_policy, needs_advice, needs_model
+from pushjepa.planning import Advice, Budget, find_advice, make_policy, needs_advice, needs_model
 from pushjepa.relay import SIDES, Match, MatchSetup, Policy, Side, get_stage
-from pushjepa.runtime.checkpoint import resolve
+from pushjepa.runtime.checkpoint import WEIGHTS, file_digest, read_config, resolve
 from pushjepa.runtime.contract import WorldModel
 from pushjepa.runtime.load import load_model
 
@@ -46,6 +46,19 @@ class ModelOptions:
             ValueError: it needs some, and none can be read.
         """
         return _load_advice(self) if needs_advice(name) else None
+
+    def digests(self, names: Iterable[str]) -> dict[str, str]:
+        """SHA-256 of the ``weights`` and the ``advice`` that any of the players of these names goes by.
+
+        Raises:
+            ValueError: there are none where they are needed.
+        """
+        names, found = tuple(names), {}
+        if any(map(needs_model, names)):
+            found["weights"] = read_config(resolve(self.model))["files"][WEIGHTS]
+        if any(map(needs_advice, names)):
+            found["advice"] = file_digest(find_advice(resolve(self.model)))
+        return found
 
 
 @lru_cache(maxsize=1)  # one worker process plays many pairs with one model
@@ -125,13 +138,14 @@ def play_pairs(
         progress: told how many pairs are done.
 
     Returns:
-        One row of results; see :func:`summarise`.
+        One row of results; see :func:`summarise`. Beside them the digests of the weights and the advice in play.
 
     Raises:
         ValueError: an unknown player or stage, no pairs, a model that cannot be loaded, or a player that fails.
     """
     contest = Contest((p1, p2), stage, seed, budget, options or ModelOptions())
-    return summarise(contest, play_records(contest, pairs, workers, progress))
+    played = contest.options.digests(contest.players)  # before hours of play: the files may change meanwhile
+    return summarise(contest, play_records(contest, pairs, workers, progress)) | played
 
 
 def play_records(

@@ -39,6 +39,7 @@ PAIRINGS = {
     ),
 }
 SOURCES = ("episodes", *PAIRINGS)
+# Of the small oracle in matches. That of self-play is the same by chance: a change there must move no figure here.
 ORACLE_BUDGET = Budget(candidates=24, iterations=3)
 # First number of every spawn key here: even with the seed of the training data, nothing of it is drawn again.
 _EPISODES, _MATCHES = 0xCA11_0001, 0xCA11_0002

@@ -46,12 +46,14 @@ def markdown(results: Mapping[str, object], rows: Sequence[Row], figures: Sequen
     parts.append(f"```sh\n{results['command']}\n```")
     parts.append(
         f"on {machine['processor']} ({machine['cores']} cores), {machine['system']}, Python {machine['python']}, "
-        f"NumPy {machine['numpy']}. Intervals are 95%."
+        f"NumPy {machine['numpy']}, ONNX Runtime {machine['onnxruntime']}, pymunk {machine['pymunk']}. "
+        "Intervals are 95%."
     )
+    parts += [f"SHA-256 of the {name}: `{mark}`." for name in ("weights", "advice") if (mark := _first(rows, name))]
     if matches:
         parts += ["## Match play", match_table(matches)]
     if errors:
-        parts += ["## What the model sees and foresees", error_table(errors)]
+        parts += ["## What the model sees and foresees", f"Seed {errors[0]['seed']}.", error_table(errors)]
     for row in ranking:
         others = {"rank_correlation_last": "in the last", "rank_correlation_px": "in the first to the whole pixel"}
         beside = "".join(f", {interval(row, name, 2)} {words}" for name, words in others.items() if name in row)
@@ -61,6 +63,11 @@ def markdown(results: Mapping[str, object], rows: Sequence[Row], figures: Sequen
         )
     parts += [f"![{Path(name).stem.replace('_', ' ')}]({name})\n\n{FIGURES[name]}." for name in figures]
     return "\n\n".join(parts) + "\n"
+
+
+def _first(rows: Sequence[Row], name: str) -> str | None:
+    """What the first row that has such an entry says."""
+    return next((row[name] for row in rows if name in row), None)
 
 
 def match_table(rows: Sequence[Row]) -> str:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def write_results(path: Path | str, results: Mapping[str, Any]) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on: system, processor, cores, Python and NumPy; nothing that names the machine."""
+    """What the figures were measured on: system, processor, cores, versions; nothing that names the machine."""
     return {
         "system": platform.system(),
         "architecture": platform.machine(),
@@ -71,6 +72,8 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "onnxruntime": version("onnxruntime"),
+        "pymunk": version("pymunk"),
     }
 
 

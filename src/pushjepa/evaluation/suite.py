@@ -20,12 +20,11 @@ from pushjepa.evaluation.match_play import ModelOptions, play_pairs
 from pushjepa.evaluation.passages import SOURCES
 from pushjepa.evaluation.ranking import rank_candidates, rank_correlation
 from pushjepa.evaluation.results import Row, plain, write_results
-from pushjepa.planning import check_player, find_advice, needs_advice, needs_model
+from pushjepa.planning import check_player, needs_model
 from pushjepa.relay import STAGES, get_stage
 from pushjepa.relay.opponents import OPPONENTS
-from pushjepa.runtime.checkpoint import file_digest, read_config, resolve
 
-OPPONENTS_OF_A_REPORT = (*OPPONENTS, "oracle", "oracle-reply")
+OPPONENTS_OF_A_REPORT = (*OPPONENTS, "oracle", "oracle-margin", "oracle-reply")
 Progress = Callable[[int, int], None]  #: (done, in all) of one part
 
 
@@ -168,12 +167,13 @@ def run_suite(
         on_part: told about each part that is about to be measured; gives what is told about its progress.
 
     Returns:
-        Every part with its rows.
+        Every part with its rows, each with its ``seed`` and the digests of the ``weights`` and the ``advice`` in play.
 
     Raises:
         ValueError: a model that cannot be loaded, a player that fails, or a folder that cannot be written.
     """
-    marks = _fingerprint(suite)
+    played = suite.options.digests((suite.player, *suite.opponents))
+    marks = {"version": pushjepa.__version__} | played
     measured: list[tuple[Part, list[Row]]] = []
     for part in suite.parts():
         path = folder / "parts" / f"{_file_name(part)}.json"
@@ -183,23 +183,13 @@ def run_suite(
             progress = on_part(part) if on_part else None
             rows = [plain(row) for row in part.measure(suite.options, workers, progress)]
             write_results(path, {"settings": settings, "rows": rows})
-        measured.append((part, rows))
+        measured.append((part, [row | {"seed": part.seed} | played for row in rows]))
     return measured
 
 
 def flat_rows(measured: Sequence[tuple[Part, list[Row]]]) -> list[Row]:
     """The rows of all parts, without the single costs, which are for the picture."""
     return [{k: v for k, v in row.items() if not k.endswith("_costs")} for _, rows in measured for row in rows]
-
-
-def _fingerprint(suite: Suite) -> Row:
-    """What else decides a part's figures: the program, the weights and the advice."""
-    marks: Row = {"version": pushjepa.__version__}
-    if any(map(needs_model, (suite.player, *suite.opponents))):
-        marks["weights"] = read_config(resolve(suite.options.model))["files"]["model.safetensors"]
-    if any(map(needs_advice, (suite.player, *suite.opponents))):
-        marks["advice"] = file_digest(find_advice(resolve(suite.options.model)))
-    return marks
 
 
 def _file_name(part: Part) -> str:

@@ -194,31 +194,11 @@ def oracle(
     return PlanningPolicy(SimulatorModel(stage, physics), side, budget=budget, sees="state", laws=physics, **settings)
 
 
-def plain_settings(budget: Budget | None = None) -> dict[str, Any]:
-    """The published search, cost and budget: arguments of :class:`PlanningPolicy`."""
-    return {"budget": budget or Budget()}
-
-
-def goal_settings(budget: Budget | None = None) -> dict[str, Any]:
-    """The published search and budget at a cost that knows of the goal alone, for ablations."""
-    return {"cost": goal_cost, "budget": budget or Budget()}
-
-
-def near_settings(budget: Budget | None = None) -> dict[str, Any]:
-    """As :func:`margin_settings`, but content to be near to the block, for ablations."""
-    return {"cost": near_cost, "budget": budget or Budget()}
-
-
-def margin_settings(budget: Budget | None = None) -> dict[str, Any]:
-    """The published search and budget at the cost that decides a match."""
-    return {"cost": margin_cost, "budget": budget or Budget()}
-
-
-#: Cost and budget of the planners of the game, by the end of their names.
-SETTINGS: dict[str, Callable[[Budget | None], dict[str, Any]]] = {
-    "": plain_settings,
-    "-goal": goal_settings,
-    "-near": near_settings,
-    "-margin": margin_settings,
-    "-reply": margin_settings,
+#: What the planners of the game search for, by the end of their names; the published search and budget is theirs all.
+COSTS: dict[str, CostFactory] = {
+    "": push_cost,
+    "-goal": goal_cost,
+    "-near": near_cost,
+    "-margin": margin_cost,
+    "-reply": margin_cost,
 }

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pushjepa.planning.advice import FILE, Advice, Prior, Value
 from pushjepa.planning.guard import Guard
-from pushjepa.planning.policies import SETTINGS, PlanningPolicy, oracle
+from pushjepa.planning.policies import COSTS, PlanningPolicy, oracle
 from pushjepa.planning.replies import Opponent
 from pushjepa.planning.search import Budget
 from pushjepa.relay.contract import Policy, Side
@@ -18,7 +18,7 @@ from pushjepa.relay.rules import check_side
 from pushjepa.relay.stages import Stage, get_stage
 from pushjepa.runtime.contract import WorldModel
 
-JEPAS, ORACLES = (tuple(kind + end for end in SETTINGS) for kind in ("jepa", "oracle"))
+JEPAS, ORACLES = (tuple(kind + end for end in COSTS) for kind in ("jepa", "oracle"))
 PLANNERS = (*JEPAS, *ORACLES)  #: those that search: with the world model, with the true simulator
 PLAYERS = (*PLANNERS, *OPPONENTS)  #: names that :func:`make_policy` knows
 PARTS = ("prior", "value", "reply", "guard")  #: what a planner's name may end with, after a plus each
@@ -154,7 +154,8 @@ def planner_settings(name: str, budget: Budget | None = None, advice: Advice | N
         ValueError: there is no advice where it is needed.
     """
     base, parts, own_budget = read_player(name)
-    settings = SETTINGS[base.removeprefix("jepa").removeprefix("oracle")](own_budget or budget)
+    cost = COSTS[base.removeprefix("jepa").removeprefix("oracle")]
+    settings: dict[str, Any] = {"cost": cost, "budget": own_budget or budget}
     told = advice or Advice()
     if not set(ADVISED).isdisjoint(parts) and advice is None:
         raise ValueError(f"the player {name!r} needs advice; load some with pushjepa.planning.Advice.of_model")

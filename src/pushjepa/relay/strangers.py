@@ -1,7 +1,8 @@
 """Opponents for tests of generalisation, used for nothing else.
 
 No data is generated with them, no weight is trained and no planner is tuned against them; keep it so. The first three
-are older than the bundled weights, the other three were written once those were frozen. Each takes a seat by its name:
+are older than the bundled weights, the next three were written once those were frozen, the last three once cost,
+prior and reply of ``jepa-reply`` were too. Each takes a seat by its name:
 ``pushjepa match --p1 jepa-reply --p2 pushjepa.relay.strangers:Bull``.
 """
 
@@ -25,6 +26,10 @@ _GUARD = 75.0  # px from the block's centre at which the keeper stands
 _NUDGE = 90.0  # px: nearer to the block than that the nudger pushes, at this speed
 _GENTLE = 0.45
 _ARM = 28.0  # px beside the block's centre at which the spinner pushes
+_TAP = 95.0  # px from the block's centre from which the woodpecker taps
+_SHORE = 110.0  # px from the board's edge at which the smuggler takes the block along
+_PORT = 110.0  # px along the board from its goal, from which on it makes for that
+_PRESS = 120.0  # px from the block within which the bouncer bears no rival
 
 
 class _Stranger(ABC):
@@ -126,6 +131,37 @@ class Marker(_Stranger):
         if np.hypot(*(block - me)) <= np.hypot(*(block - rival)):
             return self._charge(me, block, _towards(block, goals[0]), view)
         return self._walk(me, block + _GUARD * _towards(block, rival), view)
+
+
+class Woodpecker(_Stranger):
+    """Taps the block from behind, in and out again in one turn."""
+
+    def _move(self, me: Array, block: Array, goals: Array, view: StateView) -> Array:
+        ahead = _towards(block, goals[0])
+        gap = block - me
+        if np.hypot(*gap) < _TAP and gap @ ahead > 0.8 * np.hypot(*gap):
+            return np.where(np.arange(c.TURN_STEPS)[:, None] < c.TURN_STEPS - 2, ahead, -ahead)
+        return self._walk(me, block - _GUARD * ahead, view)
+
+
+class Smuggler(_Stranger):
+    """Takes the block to the nearer of the upper and the lower edge first, along there, and then to its goal."""
+
+    def _move(self, me: Array, block: Array, goals: Array, view: StateView) -> Array:
+        lane = _SHORE if block[1] < c.BOARD_SIZE / 2 else c.BOARD_SIZE - _SHORE
+        far = abs(goals[0][0] - block[0]) > _PORT
+        mark = np.array([(block[0] + goals[0][0]) / 2, lane]) if far else goals[0]
+        return self._charge(me, block, _towards(block, mark), view)
+
+
+class Bouncer(_Stranger):
+    """Runs at the other agent where that is near the block, and charges the block where it is not."""
+
+    def _move(self, me: Array, block: Array, goals: Array, view: StateView) -> Array:
+        rival = np.array(getattr(view, other(self.side)))
+        if np.hypot(*(rival - block)) < _PRESS:
+            return pace(np.stack([me, rival]), c.TURN_STEPS * STRIDE * _towards(me, rival))
+        return self._charge(me, block, _towards(block, goals[0]), view)
 
 
 def _towards(start: Array, end: Array) -> Array:

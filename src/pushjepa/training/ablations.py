@@ -44,9 +44,10 @@ ABLATIONS = (
     Ablation("lambda-1", "state loss of weight 1", ("loss.state=1",)),
     Ablation("lambda-100", "state loss of weight 100", ("loss.state=100",)),
     Ablation("no-sigreg", "no SIGReg", ("loss.sigreg=0",)),
+    Ablation("rollout", "three turns foreseen one after another in the joint phase", ("phase.0.rollout=3",)),
     Ablation(
         "published",
-        "all that was published otherwise: alternating, not told, linear, no ways round, no choice of turns",
+        "all that was published otherwise: alternating, not told, linear, no bypass, no more turns that move the block",
         (
             "model.explicit_actor=false",
             "model.action_encoder=linear",

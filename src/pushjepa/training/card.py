@@ -38,8 +38,9 @@ def write_card(
         f"{' of each store' if len(recipes) > 1 else ''}.{_start_sentence(learned)}\n",
         "## Recipe\n",
         phase_table(preset),
-        "*Drawn apart* are shares of a batch from windows whose first foreseen turn moves the block (moved), stops an "
-        "agent short while the block stays (blocked) or pushes the waiting agent (jostled).\n",
+        "*Drawn apart* are shares of a batch: windows whose first foreseen turn moves the block (moved), stops an "
+        "agent short while the block stays (blocked) or pushes the waiting agent (jostled); scenes that are states of "
+        "episodes (played); substeps that the agents' motors alone do not explain (eventful).\n",
         *([f"Not as in the preset: {', '.join(preset.changes)}.\n"] if preset.changes else []),
         f"Weights of the losses beside the prediction's: SIGReg as above, state {preset.loss.state:g}, stage "
         f"{preset.loss.stage:g}. "
